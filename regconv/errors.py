@@ -1,0 +1,41 @@
+"""What can go wrong in regconv, as a tree.
+
+RegconvError
+ ├─ UnreadableImage      a file is not a picture that can be read within the limits
+ ├─ UnsupportedConfig    a configuration asks for something no network here has (also a ValueError)
+ └─ CheckpointError      a checkpoint's files are missing, damaged or do not fit the network
+     └─ ModelNotFound    no folder and no hub model of that name could be had
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class RegconvError(Exception):
+    """Base of every error that regconv raises on purpose."""
+
+
+class UnreadableImage(RegconvError):
+    """`path` could not be read as a picture; `reason` says why in words for a person."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
+        self.path = os.fspath(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
+        # Exceptions cross process borders by pickle, which would call __init__ with the message alone.
+        return type(self), (self.path, self.reason)
+
+
+class UnsupportedConfig(RegconvError, ValueError):
+    """A configuration value that no network here supports, or that contradicts another."""
+
+
+class CheckpointError(RegconvError):
+    """A checkpoint's files are missing, damaged, or do not fit the network they are meant for."""
+
+
+class ModelNotFound(CheckpointError):
+    """No folder and no hub model of that name could be had."""
