@@ -1,0 +1,126 @@
+"""Engine, transactions and schema of the catalogue: SQLite in WAL mode by default, any SQLAlchemy URL otherwise."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from storage.errors import CatalogError
+
+SCHEMA_VERSION = "0001"
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_WAIT_S = 30
+
+
+def sqlite_url(file: Path) -> str:
+    """The SQLAlchemy URL of an SQLite file."""
+    return f"sqlite:///{file}"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on a catalogue whose schema is current.
+
+    Raises CatalogError where the database can't be reached, or is of a newer RegConv than this one.
+    """
+    try:
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _set_pragmas)
+            event.listen(engine, "begin", _begin)
+        _migrate(engine)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise CatalogError(
+            f"{_safe(url)!r} is not a database that can be used: {error}. Expected {EXPECTED}."
+        ) from error
+    except DBAPIError as error:
+        raise CatalogError(f"The database {_safe(url)} can't be opened: {error.orig}.") from error
+    return engine
+
+
+EXPECTED = "something like postgresql+psycopg://user:password@host/name, or no --database for SQLite in the library"
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection whose statements see one state of the catalogue."""
+    with _in_words(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection with one write transaction: committed at the end, rolled back by any error."""
+    # IMMEDIATE takes the write lock at once: a deferred transaction that first reads can fail when it comes to write.
+    with _in_words(), engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise CatalogError(
+            f"The catalogue can't be used: {error.orig}. Is the disk full or read-only, or does another program hold the file? "
+            "Nothing of this step was written; mend that and run it again."
+        ) from error
+
+
+def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves, see _begin
+    for pragma in (
+        f"busy_timeout={LOCK_WAIT_S * 1000}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",  # safe against kill -9; a power cut may undo the last commits, never corrupt
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    if _version(engine) == SCHEMA_VERSION:
+        return
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["engine"] = engine
+    found = _version(engine)
+    try:
+        if found is not None:
+            ScriptDirectory.from_config(config).get_revision(found)
+        command.upgrade(config, SCHEMA_VERSION)
+    except CommandError as error:
+        raise CatalogError(
+            f"The catalogue has schema {found}, this RegConv knows up to {SCHEMA_VERSION}. Use the newer RegConv that made it."
+        ) from error
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _safe(url: str) -> str:
+    """The URL with its password hidden, for messages."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url

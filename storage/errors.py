@@ -1,0 +1,23 @@
+"""What can go wrong in storage, as a tree.
+
+StorageError
+ ├─ CatalogError     the database can't be opened, is of a newer RegConv, or is locked by somebody
+ ├─ JobRunning       another job holds the library's lease
+ └─ ShardError       a vector shard is missing, damaged or not of the expected shape
+"""
+
+
+class StorageError(Exception):
+    """Base of every error that storage raises on purpose."""
+
+
+class CatalogError(StorageError):
+    """The catalogue can't be opened or used; the message says why and what to do."""
+
+
+class JobRunning(StorageError):
+    """Another job holds the library's lease; the message says which process and since when."""
+
+
+class ShardError(StorageError):
+    """A vector shard is missing, damaged, or not of the shape that the catalogue states."""

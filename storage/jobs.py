@@ -1,0 +1,92 @@
+"""The lease that lets one job at a time change a library, and what others may see of it.
+
+Functions on an open write transaction; Catalog calls them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection, insert, select, update
+
+from storage.errors import JobRunning
+from storage.records import JobRecord
+from storage.tables import Job
+
+RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
+LEASE_S = 120  # only asked about for jobs of other machines: of its own a machine knows which processes live
+
+
+def claim(connection: Connection, kind: str, folders: Sequence[str]) -> int:
+    """The id of a new running job. Raises JobRunning where a live one holds the lease."""
+    for row in connection.execute(select(Job).where(Job.state == RUNNING)).mappings():
+        if _is_alive(row["host"], row["pid"], row["process_started"], row["lease_until"]):
+            raise JobRunning(
+                f"Another job ({row['kind']}) has been running on this library since {row['started_at']:%Y-%m-%d %H:%M:%S} UTC, "
+                f"process {row['pid']} on {row['host']}. Wait for it or stop it, then start again."
+            )
+        connection.execute(update(Job).where(Job.id == row["id"]).values(state=INTERRUPTED, finished_at=_now()))
+    statement = insert(Job).values(
+        kind=kind,
+        state=RUNNING,
+        folders=list(folders),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        process_started=psutil.Process().create_time(),
+        lease_until=time.time() + LEASE_S,
+        stop_asked=False,
+        started_at=_now(),
+        progress={},
+    )
+    key = connection.execute(statement).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def beat(connection: Connection, job_id: int, progress: dict[str, Any]) -> bool:
+    """Renew the lease and show the progress; whether the job has been asked to stop."""
+    values = {"progress": progress, "lease_until": time.time() + LEASE_S}
+    connection.execute(update(Job).where(Job.id == job_id).values(**values))
+    return bool(connection.execute(select(Job.stop_asked).where(Job.id == job_id)).scalar())
+
+
+def finish(connection: Connection, job_id: int, state: str, report: dict[str, Any] | None) -> None:
+    """Give the lease back."""
+    connection.execute(
+        update(Job).where(Job.id == job_id).values(state=state, report=report, finished_at=_now(), lease_until=0.0)
+    )
+
+
+def ask_to_stop(connection: Connection, job_id: int) -> None:
+    """The job will see it at its next beat."""
+    connection.execute(update(Job).where(Job.id == job_id).values(stop_asked=True))
+
+
+def latest(connection: Connection, kind: str) -> JobRecord | None:
+    """The newest job of a kind. One whose process has died is shown as interrupted, which it is."""
+    row = connection.execute(select(Job).where(Job.kind == kind).order_by(Job.id.desc()).limit(1)).mappings().first()
+    if row is None:
+        return None
+    alive = row["state"] != RUNNING or _is_alive(row["host"], row["pid"], row["process_started"], row["lease_until"])
+    names = ("id", "kind", "folders", "started_at", "finished_at", "progress", "report", "stop_asked")
+    return JobRecord(state=row["state"] if alive else INTERRUPTED, **{name: row[name] for name in names})
+
+
+def _is_alive(host: str, pid: int, process_started: float, lease_until: float) -> bool:
+    if host != socket.gethostname():
+        return time.time() < lease_until
+    try:
+        # The number of a dead process is given out again: only with its start time does it name one.
+        return abs(psutil.Process(pid).create_time() - process_started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)

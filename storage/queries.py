@@ -1,0 +1,109 @@
+"""Statements of the catalogue: functions that return a select, an update or an upsert, and run nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Dialect, Insert, Select, and_, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase
+
+from storage.errors import CatalogError
+from storage.records import Filter
+from storage.tables import GONE, PRESENT, Content, Label, Photo, Shard, Vector
+
+
+def upsert(dialect: Dialect, table: type[DeclarativeBase], key: Sequence[str], change: Sequence[str] = ()) -> Insert:
+    """An insert that changes `change` where the key exists, or leaves the row as it is if `change` is empty."""
+    makers: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    if dialect.name not in makers:
+        raise CatalogError(f"The catalogue can't live on {dialect.name}. Use SQLite or PostgreSQL.")
+    statement = makers[dialect.name](table)
+    if not change:
+        return statement.on_conflict_do_nothing(index_elements=key)
+    return statement.on_conflict_do_update(index_elements=key, set_={name: statement.excluded[name] for name in change})
+
+
+def below(folder: str) -> ColumnElement[bool]:
+    """The condition that a photo lies anywhere below a folder: one range of the path's index."""
+    first = os.fsencode(folder).rstrip(os.fsencode(os.sep)) + os.fsencode(os.sep)
+    last = first[:-1] + bytes([first[-1] + 1])
+    return and_(Photo.path >= first, Photo.path < last)
+
+
+def photos_at(paths: Collection[str], space_id: int) -> Select:
+    """(photo columns, content id of its vector in the space or None) of these paths."""
+    embedded = and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id)
+    return (
+        select(Photo.path, Photo.id, Photo.size, Photo.mtime_ns, Photo.state, Photo.reason, Vector.content_id)
+        .outerjoin(Vector, embedded)
+        .where(Photo.path.in_(paths))
+    )
+
+
+def embedded_of_sizes(sizes: Collection[int], space_id: int) -> Select:
+    """(size, digest) of contents of these byte sizes that have a vector in the space."""
+    return select(Content.size, Content.digest).join(Vector).where(Content.size.in_(sizes), Vector.space_id == space_id)
+
+
+def embedded_of_digests(digests: Collection[str], space_id: int) -> Select:
+    """Digests, of those given, whose contents have a vector in the space."""
+    return select(Content.digest).join(Vector).where(Content.digest.in_(digests), Vector.space_id == space_id)
+
+
+def not_gone(folder: str, newest: int) -> Select:
+    """(id, path) of the photos below a folder, up to the id `newest`, that are not marked gone."""
+    return select(Photo.id, Photo.path).where(below(folder), Photo.state != GONE, Photo.id <= newest)
+
+
+def photos() -> Select:
+    """The columns of a PhotoRecord, in its order."""
+    return select(
+        Photo.id,
+        Photo.path,
+        Photo.state,
+        Photo.content_id,
+        Content.digest,
+        Content.width,
+        Content.height,
+        Content.taken_at,
+        Content.camera,
+        Photo.reason,
+    ).outerjoin(Content, Content.id == Photo.content_id)
+
+
+def present_photos(where: Filter, space_id: int) -> Select:
+    """The photos that a search may show: present, and within the filter."""
+    statement = photos().where(Photo.state == PRESENT)
+    if where.folder is not None:
+        statement = statement.where(below(where.folder))
+    if where.after is not None:
+        statement = statement.where(Content.taken_at >= where.after)
+    if where.before is not None:
+        statement = statement.where(Content.taken_at < where.before)
+    if where.camera is not None:
+        statement = statement.where(func.lower(Content.camera).contains(where.camera.lower(), autoescape=True))
+    if where.labels is not None:
+        labelled = select(Label.content_id).where(Label.space_id == space_id, Label.label_index.in_(where.labels))
+        statement = statement.where(Photo.content_id.in_(labelled))
+    return statement
+
+
+def vector_places(space_id: int, after_shard: int = 0) -> Select:
+    """(shard id, row, content id) of the space's vectors in shards newer than one, shard by shard, row by row."""
+    return (
+        select(Vector.shard_id, Vector.row, Vector.content_id)
+        .where(Vector.space_id == space_id, Vector.shard_id > after_shard)
+        .order_by(Vector.shard_id, Vector.row)
+    )
+
+
+def shards_of(space_id: int) -> Select:
+    """The space's shards, oldest first."""
+    return (
+        select(Shard.id, Shard.file, Shard.rows, Shard.bytes, Shard.checksum)
+        .where(Shard.space_id == space_id)
+        .order_by(Shard.id)
+    )

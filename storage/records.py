@@ -1,0 +1,112 @@
+"""The plain values that go into the catalogue and come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from storage.shards import ShardFile
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What a folder says of a file: if size and mtime are as before, its bytes are taken to be."""
+
+    path: str
+    size: int  # bytes
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the catalogue knows of a file that a scan met."""
+
+    stamp: FileStamp
+    photo_id: int | None
+    unchanged: bool  # present, same stamp, and embedded in the space asked about
+    failed: str | None  # the reason, where a file with this very stamp could not be read before
+
+
+@dataclass(frozen=True)
+class ContentFacts:
+    """What was learnt from a file's bytes by decoding them."""
+
+    digest: str  # BLAKE2b-256, hex
+    size: int  # bytes
+    width: int  # pixels, upright
+    height: int
+    format: str
+    taken_at: datetime | None
+    camera: str | None
+    labels: Sequence[tuple[int, float]] = ()  # (label index, probability), the most likely first
+
+
+@dataclass
+class Batch:
+    """What one transaction stores. Row i of the shard belongs to contents[i]."""
+
+    contents: list[ContentFacts] = field(default_factory=list)
+    shard: ShardFile | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    photos: list[tuple[FileStamp, str]] = field(default_factory=list)  # (file, digest of its content)
+    failures: list[tuple[FileStamp, str]] = field(default_factory=list)  # (file, reason)
+
+
+@dataclass(frozen=True)
+class PhotoRecord:
+    """A photo with what is known of its content."""
+
+    id: int
+    path: str
+    state: str
+    content_id: int | None = None
+    digest: str | None = None
+    width: int | None = None
+    height: int | None = None
+    taken_at: datetime | None = None
+    camera: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which photos may be found. Every condition given must hold."""
+
+    folder: str | None = None  # an absolute path; everything below it
+    after: datetime | None = None  # from this moment on
+    before: datetime | None = None  # up to, not including
+    camera: str | None = None  # part of the camera's name, any case
+    labels: Sequence[int] | None = None  # one of these label indices is among the content's labels
+
+    def __bool__(self) -> bool:
+        return any(value is not None for value in (self.folder, self.after, self.before, self.camera, self.labels))
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A run: its state, what it has done so far, and its report once it has ended."""
+
+    id: int
+    kind: str
+    state: str
+    folders: list[str]
+    started_at: datetime
+    finished_at: datetime | None
+    progress: dict[str, Any]
+    report: dict[str, Any] | None
+    stop_asked: bool
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """A saved FAISS file and what it holds."""
+
+    id: int
+    part: str
+    file: str
+    bytes: int
+    checksum: str
+    count: int
+    last_shard: int
