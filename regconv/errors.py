@@ -3,8 +3,10 @@
 RegconvError
  ├─ UnreadableImage      a file is not a picture that can be read within the limits
  ├─ UnsupportedConfig    a configuration asks for something no network here has (also a ValueError)
+ ├─ DeviceNotFound       a device was asked for that this computer or this torch does not have
  └─ CheckpointError      a checkpoint's files are missing, damaged or do not fit the network
-     └─ ModelNotFound    no folder and no hub model of that name could be had
+     ├─ ModelNotFound    no folder and no hub model of that name could be had (also an OSError)
+     └─ WeightsMismatch  tensor names or shapes differ from the network's (also a RuntimeError)
 """
 
 from __future__ import annotations
@@ -37,5 +39,13 @@ class CheckpointError(RegconvError):
     """A checkpoint's files are missing, damaged, or do not fit the network they are meant for."""
 
 
-class ModelNotFound(CheckpointError):
+class ModelNotFound(CheckpointError, OSError):
     """No folder and no hub model of that name could be had."""
+
+
+class WeightsMismatch(CheckpointError, RuntimeError):
+    """A file's tensors differ from the network's in name or shape; the message lists them with + and -."""
+
+
+class DeviceNotFound(RegconvError):
+    """A device was asked for that this computer, or the torch installed on it, does not have."""

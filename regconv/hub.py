@@ -1,0 +1,146 @@
+"""From a model's name to a local folder: a folder as it is, or a hub model through huggingface_hub and its cache.
+
+Offline mode (HF_HUB_OFFLINE), HF_HOME, HF_ENDPOINT and stored tokens are huggingface_hub's own and are respected.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from regconv.checkpoint import CONFIG_NAME, INDEX_ENDING, PREPROCESSOR_NAME, shard_names, weight_names
+from regconv.errors import ModelNotFound
+
+_ADVICE = (
+    "Give a folder that holds config.json and model.safetensors, fetch the model while online, "
+    "or take the model that needs no download: starter (on the command line: --model starter)."
+)
+
+
+@dataclass(frozen=True)
+class HubOptions:
+    """How to ask the hub, by huggingface_hub's own words. prefer_cached asks it only for what is not here yet."""
+
+    revision: str | None = None
+    cache_dir: str | Path | None = None
+    token: str | bool | None = None
+    local_files_only: bool = False
+    force_download: bool = False
+    prefer_cached: bool = False
+
+    @classmethod
+    def take(cls, keywords: dict[str, Any]) -> Self:
+        """The options among `keywords`, which are removed from them."""
+        return cls(**{field.name: keywords.pop(field.name) for field in fields(cls) if field.name in keywords})
+
+
+def fetch_file(model: str | os.PathLike[str], name: str, options: HubOptions) -> Path:
+    """The local path of one file of a model. Raises ModelNotFound, which says what was tried."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / name).is_file():
+            raise ModelNotFound(f"the folder {folder} holds no {name}. {_ADVICE}")
+        return folder / name
+    return _download(os.fspath(model), name, options)
+
+
+def fetch_checkpoint(
+    model: str | os.PathLike[str],
+    options: HubOptions = HubOptions(),
+    *,
+    use_safetensors: bool | None = None,
+    with_preprocessor: bool = False,
+) -> Path:
+    """The local folder with config.json and weights, and preprocessor_config.json where the model has one.
+
+    Raises ModelNotFound. with_preprocessor: what the cache holds counts as complete only with that file.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return fetch_file(folder, CONFIG_NAME, options).parent
+    if options.prefer_cached and not options.force_download:
+        try:
+            cached = replace(options, local_files_only=True, prefer_cached=False)
+            found = _download_checkpoint(os.fspath(model), cached, use_safetensors)
+        except ModelNotFound:
+            pass
+        else:
+            if not with_preprocessor or (found / PREPROCESSOR_NAME).is_file():
+                return found
+    return _download_checkpoint(os.fspath(model), options, use_safetensors)
+
+
+def _download_checkpoint(model: str, options: HubOptions, use_safetensors: bool | None) -> Path:
+    folder = _download(model, CONFIG_NAME, options).parent
+    # The other files come from the very same commit, also when the model is changed in between.
+    options = replace(options, revision=folder.name)
+    _download_optional(model, PREPROCESSOR_NAME, options)
+    for name in weight_names(use_safetensors):
+        path = _download_optional(model, name, options)
+        if path is not None:
+            if name.endswith(INDEX_ENDING):
+                for shard in shard_names(path):
+                    _download(model, shard, options)
+            return folder
+    looked_for = ", ".join(weight_names(use_safetensors))
+    raise ModelNotFound(f"{_tried(model, options)}: config.json is there, but no weights ({looked_for}). {_ADVICE}")
+
+
+def _download_optional(model: str, name: str, options: HubOptions) -> Path | None:
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return _download(model, name, options)
+    except ModelNotFound as error:
+        if isinstance(error.__cause__, EntryNotFoundError):
+            return None
+        raise
+
+
+def _download(model: str, name: str, options: HubOptions) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HTTPError, RevisionResolutionError
+
+    try:
+        path = hf_hub_download(
+            model,
+            name,
+            revision=options.revision,
+            cache_dir=options.cache_dir,
+            token=options.token,
+            local_files_only=options.local_files_only,
+            force_download=options.force_download,
+        )
+    except (OSError, ValueError, EntryNotFoundError, HTTPError, RevisionResolutionError) as error:
+        raise ModelNotFound(f"{_tried(model, options)}: {_reason(name, error)}. {_ADVICE}") from error
+    return Path(path)
+
+
+def _tried(model: str, options: HubOptions) -> str:
+    from huggingface_hub import constants
+
+    if options.local_files_only or constants.HF_HUB_OFFLINE:
+        where = f"the cache {options.cache_dir or constants.HF_HUB_CACHE} (offline)"
+    else:
+        where = f"the hub {constants.ENDPOINT}"
+    revision = f" at revision {options.revision}" if options.revision else ""
+    return f"no model {model!r}: there is no folder of that name, and {where} was asked{revision}"
+
+
+def _reason(name: str, error: Exception) -> str:
+    from huggingface_hub import errors
+
+    known = {
+        errors.GatedRepoError: "the model is gated: accept its terms on its page and give a token",
+        errors.RepositoryNotFoundError: "it knows no such model, or only for those who give a token",
+        errors.RevisionNotFoundError: "it knows no such revision",
+        errors.HFValidationError: "that is no valid model name",
+        errors.LocalEntryNotFoundError: f"{name} is not in the cache and the hub could not be reached",
+        errors.EntryNotFoundError: f"it has no {name}",
+    }
+    for kind, reason in known.items():
+        if isinstance(error, kind):
+            return reason
+    return f"{type(error).__name__}: {error}".splitlines()[0]

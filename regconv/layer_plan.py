@@ -1,0 +1,101 @@
+"""The layers that a configuration means: per stage its widths, strides and groups, for every framework alike.
+
+RegNet follows "Designing Network Design Spaces" (Radosavovic et al. 2020, arXiv 2003.13678), ConvNeXt "A ConvNet for
+the 2020s" (Liu et al. 2022, arXiv 2201.03545), both in the shape that the hub's checkpoints have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regconv.configuration import ConvNextConfig, RegNetConfig
+from regconv.errors import UnsupportedConfig
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One residual layer. drop_path is the chance, 0 to 1, that training leaves its branch out for a picture."""
+
+    width_in: int
+    width: int
+    stride: int
+    groups: int
+    drop_path: float = 0.0
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether width or size change, so that the input must be projected before it is added."""
+        return self.width_in != self.width or self.stride != 1
+
+    @property
+    def squeeze_width(self) -> int:
+        """Channels of the squeeze in RegNetY: a quarter of the layer's input, halves rounded to even."""
+        return round(self.width_in / 4)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage. Where ConvNeXt shrinks the map before the layers, width_in and stride say how."""
+
+    width_in: int
+    width: int
+    stride: int
+    layers: tuple[LayerPlan, ...]
+
+    @property
+    def has_downsampling(self) -> bool:
+        return self.width_in != self.width or self.stride != 1
+
+
+def layer_plan(config: RegNetConfig | ConvNextConfig) -> tuple[StagePlan, ...]:
+    """The stages of the network, in running order. Raises UnsupportedConfig where no network can be built."""
+    if isinstance(config, RegNetConfig):
+        return _regnet_plan(config)
+    return _convnext_plan(config)
+
+
+def _regnet_plan(config: RegNetConfig) -> tuple[StagePlan, ...]:
+    widths = [config.embedding_size, *config.hidden_sizes]
+    stages = []
+    # zip: a longer list of the two is cut, as the checkpoints' own software does.
+    for index, (width, depth) in enumerate(zip(config.hidden_sizes, config.depths, strict=False)):
+        groups = max(1, width // config.groups_width)
+        if width % groups:
+            raise UnsupportedConfig(
+                f"groups_width {config.groups_width} makes {groups} groups of width {width} in stage {index + 1}, "
+                "which does not divide evenly: choose widths that are multiples of groups_width"
+            )
+        stride = 2 if index > 0 or config.downsample_in_first_stage else 1
+        first = LayerPlan(widths[index], width, stride, groups)
+        rest = (LayerPlan(width, width, 1, groups),) * (depth - 1)  # a depth of 0 still has the first
+        stages.append(StagePlan(widths[index], width, stride, (first, *rest)))
+    if not stages:
+        raise UnsupportedConfig("hidden_sizes and depths give no stage: each needs at least one number")
+    return tuple(stages)
+
+
+def _convnext_plan(config: ConvNextConfig) -> tuple[StagePlan, ...]:
+    count = config.num_stages
+    if count < 1 or len(config.hidden_sizes) != count or len(config.depths) < count:
+        raise UnsupportedConfig(
+            f"num_stages is {count}, hidden_sizes has {len(config.hidden_sizes)} and depths {len(config.depths)} "
+            "entries: hidden_sizes needs exactly num_stages, depths at least as many"
+        )
+    # The schedule runs over all of depths, also over entries beyond num_stages.
+    last = sum(config.depths) - 1
+    rates = [config.drop_path_rate * index / last if last > 0 else 0.0 for index in range(last + 1)]
+    stages, done = [], 0
+    for index, (width, depth) in enumerate(zip(config.hidden_sizes, config.depths[:count], strict=True)):
+        width_in = config.hidden_sizes[max(0, index - 1)]
+        layers = tuple(LayerPlan(width, width, 1, width, rate) for rate in rates[done : done + depth])
+        stages.append(StagePlan(width_in, width, 1 if index == 0 else 2, layers))
+        done += depth
+    return tuple(stages)
+
+
+def stem_stride(config: RegNetConfig | ConvNextConfig) -> int:
+    """How many pixels of the picture, in height, one place of the stem's map stands for."""
+    if isinstance(config, RegNetConfig):
+        return 2
+    patch = config.patch_size
+    return patch if isinstance(patch, int) else patch[0]
