@@ -12,6 +12,7 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
+_FULL_SCALES = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # 8, 10, 12, 14, 16 bit
 _DEEP_GREY = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -79,19 +80,16 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _grey_to_8_bit(image: Image.Image) -> np.ndarray:
-    """uint8 (h, w). 16 bit has a known full scale; 32 bit and float are read as 0..1, 0..255 or 0..65535, whichever is
-    the first that holds every value, and are stretched from their least to their greatest value where none does."""
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint32)
-        return ((grey + 128) // 257).astype(np.uint8)  # 65535 / 255 = 257, rounded
+    """uint8 (h, w): the values divided by the first full scale that holds them all.
+
+    Scanners and medical devices write 10 to 14 bits into 16 without saying so, and floats mean 0..1 or a number of bits.
+    Values that are negative or beyond 16 bit are stretched from their least to their greatest.
+    """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    full_scale = next((top for top in _full_scales(image.mode) if low >= 0 and high <= top), None)
+    scales = (1.0, *_FULL_SCALES) if image.mode == "F" else _FULL_SCALES
+    full_scale = next((top for top in scales if low >= 0 and high <= top), None)
     if full_scale is None:
         values = values - np.float32(low)
         full_scale = max(high - low, 1e-30)
     return np.clip(np.rint(values * np.float32(255 / full_scale)), 0, 255).astype(np.uint8)
-
-
-def _full_scales(mode: str) -> tuple[float, ...]:
-    return (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
