@@ -181,10 +181,11 @@ class Catalog:
         with reading(self.engine) as connection:
             return set(connection.execute(select(Shard.file)).scalars())
 
-    def vector_places(self, space_id: int, after_shard: int = 0) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """For each shard newer than one: (shard id, rows int64 (n,), content ids int64 (n,))."""
+    def vector_places(self, space_id: int, after: int, up_to: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """For each shard after one, up to another: (shard id, rows int64 (n,), content ids int64 (n,))."""
+        statement = queries.vector_places(space_id).where(Vector.shard_id > after, Vector.shard_id <= up_to)
         with reading(self.engine) as connection:
-            rows = connection.execution_options(yield_per=5000).execute(queries.vector_places(space_id, after_shard))
+            rows = connection.execution_options(yield_per=5000).execute(statement)
             for shard_id, group in itertools.groupby(rows, key=lambda row: row[0]):
                 places = np.array([(row[1], row[2]) for row in group], dtype=np.int64)
                 yield shard_id, places[:, 0], places[:, 1]
@@ -198,12 +199,16 @@ class Catalog:
                 found.update((row[2], (row[0], row[1])) for row in connection.execute(statement))
         return found
 
-    def vector_count(self, space_id: int) -> tuple[int, int]:
-        """(how many vectors the space has, the id of its newest shard)."""
+    def vector_count(self, space_id: int, up_to: int) -> int:
+        """How many vectors the space has in its shards up to one."""
+        count = select(func.count()).select_from(Vector).where(Vector.space_id == space_id, Vector.shard_id <= up_to)
         with reading(self.engine) as connection:
-            count = select(func.count()).select_from(Vector).where(Vector.space_id == space_id)
-            newest = select(func.max(Shard.id)).where(Shard.space_id == space_id)
-            return connection.execute(count).scalar_one(), connection.execute(newest).scalar() or 0
+            return connection.execute(count).scalar_one()
+
+    def newest_shard(self, space_id: int) -> int:
+        """The id of the space's newest shard, 0 where there is none."""
+        with reading(self.engine) as connection:
+            return connection.execute(select(func.max(Shard.id)).where(Shard.space_id == space_id)).scalar() or 0
 
     def generation(self, space_id: int, part: str) -> GenerationRecord | None:
         """The newest saved index of a part."""
@@ -222,6 +227,23 @@ class Catalog:
             connection.execute(delete(Generation).where(*older))
             connection.execute(insert(Generation).values(space_id=space_id, created_at=_now(), **values))
         return files
+
+    def damage(self) -> str | None:
+        """What the database finds wrong with its own file, None if nothing. Servers look after their own."""
+        if self.engine.dialect.name != "sqlite":
+            return None
+        with reading(self.engine) as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+            return None if found == ["ok"] else "; ".join(found)
+
+    def digests(self, contents: Collection[int]) -> dict[int, str]:
+        """The digest of each of these contents."""
+        found: dict[int, str] = {}
+        with reading(self.engine) as connection:
+            for chunk in _chunks(contents):
+                rows = connection.execute(select(Content.id, Content.digest).where(Content.id.in_(chunk)))
+                found.update((row[0], row[1]) for row in rows)
+        return found
 
     def drop_generations(self, space_id: int) -> None:
         """Forget the saved indexes of a space: they are built again when they are next asked for."""
@@ -303,11 +325,12 @@ class Catalog:
 
 def _seen(stamp: FileStamp, row: Row | None) -> Seen:
     if row is None:
-        return Seen(stamp, None, unchanged=False, failed=None)
-    _, photo_id, size, mtime_ns, state, reason, embedded = row
+        return Seen(stamp, None, None, unchanged=False, failed=None)
+    _, photo_id, size, mtime_ns, state, reason, digest, embedded = row
     same = (size, mtime_ns) == (stamp.size, stamp.mtime_ns)
     unchanged = same and state == PRESENT and embedded is not None
-    return Seen(stamp, photo_id, unchanged, reason if same and state == UNREADABLE else None)
+    failed = reason if same and state == UNREADABLE else None
+    return Seen(stamp, photo_id, digest if state == PRESENT else None, unchanged, failed)
 
 
 def _photo(stamp: FileStamp, state: str, content_id: int | None, reason: str | None) -> dict[str, Any]:

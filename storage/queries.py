@@ -34,13 +34,20 @@ def below(folder: str) -> ColumnElement[bool]:
 
 
 def photos_at(paths: Collection[str], space_id: int) -> Select:
-    """(photo columns, content id of its vector in the space or None) of these paths."""
+    """(path, id, size, mtime_ns, state, reason, digest, content id of its vector in the space or None) of these paths."""
     embedded = and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id)
-    return (
-        select(Photo.path, Photo.id, Photo.size, Photo.mtime_ns, Photo.state, Photo.reason, Vector.content_id)
-        .outerjoin(Vector, embedded)
-        .where(Photo.path.in_(paths))
+    columns = (
+        Photo.path,
+        Photo.id,
+        Photo.size,
+        Photo.mtime_ns,
+        Photo.state,
+        Photo.reason,
+        Content.digest,
+        Vector.content_id,
     )
+    statement = select(*columns).outerjoin(Content, Content.id == Photo.content_id).outerjoin(Vector, embedded)
+    return statement.where(Photo.path.in_(paths))
 
 
 def embedded_of_sizes(sizes: Collection[int], space_id: int) -> Select:
@@ -91,13 +98,10 @@ def present_photos(where: Filter, space_id: int) -> Select:
     return statement
 
 
-def vector_places(space_id: int, after_shard: int = 0) -> Select:
-    """(shard id, row, content id) of the space's vectors in shards newer than one, shard by shard, row by row."""
-    return (
-        select(Vector.shard_id, Vector.row, Vector.content_id)
-        .where(Vector.space_id == space_id, Vector.shard_id > after_shard)
-        .order_by(Vector.shard_id, Vector.row)
-    )
+def vector_places(space_id: int) -> Select:
+    """(shard id, row, content id) of the space's vectors, shard by shard, row by row."""
+    places = select(Vector.shard_id, Vector.row, Vector.content_id).where(Vector.space_id == space_id)
+    return places.order_by(Vector.shard_id, Vector.row)
 
 
 def shards_of(space_id: int) -> Select:

@@ -25,6 +25,7 @@ class Seen:
 
     stamp: FileStamp
     photo_id: int | None
+    digest: str | None  # of its content, while it is present
     unchanged: bool  # present, same stamp, and embedded in the space asked about
     failed: str | None  # the reason, where a file with this very stamp could not be read before
 

@@ -1,0 +1,266 @@
+"""Does everything agree? Files, catalogue, shards, index and network are held against each other, and mended where derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from index.errors import LibraryError
+from index.library import Library
+from index.vectors import faiss_device, float32_slices
+from regconv.errors import RegconvError, UnreadableImage
+from storage import jobs
+from storage.errors import ShardError
+from storage.records import Filter, PhotoRecord
+from storage.tables import PRESENT
+
+SAMPLE = 8  # photos that are decoded and embedded again
+QUERIES = 100  # stored vectors that ask for their own neighbours
+SAME = 0.9995  # cosine that a picture embedded again must reach
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to the library and its answer."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def examine(library: Library, *, recall: bool = False, mend: bool = False) -> dict[str, Any]:
+    """The library's health, as `doctor --json` prints it. With `mend`, what is derived is made again first.
+
+    Mending takes the library's lease (JobRunning where a job is at work) and never touches what a user said or a photo.
+    """
+    mended = _mend(library) if mend else []
+    checks = [Check(name, *check(library)) for name, check in CHECKS.items()]
+    counts = library.catalog.counts(library.space_id)
+    embedded = counts.pop("embedded")
+    return {
+        "ok": all(check.ok for check in checks),
+        "photos": counts,
+        "embedded": embedded,
+        "faiss": faiss_device(),
+        "checks": [vars(check) for check in checks],
+        "mended": mended,
+        "recall_at_10": measured_recall(library) if recall else None,
+    }
+
+
+def measured_recall(library: Library, k: int = 10) -> float | None:
+    """The share of the true k nearest that the index finds, over stored vectors as queries. None for fewer than two photos."""
+    part = library.space.pooled
+    index = library.index(part)
+    ids = np.sort(index.ids())
+    if len(ids) < 2:
+        return None
+    asked = ids[:: max(1, len(ids) // QUERIES)][:QUERIES]
+    stored = library.stored(asked.tolist(), part)
+    queries = np.stack([stored[content] for content in asked.tolist()])
+    queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
+    k = min(k, len(ids))
+    scores, _ = index.search(queries, k)
+    true = _brute_force(library, queries, k)
+    # By score, not by id: of equally near photos either answer is right.
+    return float((scores >= true[:, -1:] - 1e-5).mean())
+
+
+def _brute_force(library: Library, queries: np.ndarray, k: int) -> np.ndarray:
+    """The k best cosines, float32 (q, k), of the queries over all stored vectors, read shard by shard."""
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    for rows, vectors in _stored_vectors(library, library.space.pooled):
+        vectors = vectors[rows]
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        best = -np.sort(-np.concatenate([best, queries @ vectors.T], axis=1), axis=1)[:, :k]
+    return best
+
+
+def _stored_vectors(library: Library, part: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    files = library.catalog.shards(library.space_id)
+    newest = library.catalog.newest_shard(library.space_id)
+    for shard_id, rows, _ in library.catalog.vector_places(library.space_id, 0, newest):
+        mapped = library.shards.open(files[shard_id], library.space.dtype)
+        used = np.zeros(len(mapped), bool)
+        used[rows] = True
+        for where, vectors in float32_slices(mapped, part):
+            yield used[where], vectors
+
+
+# The checks: each answers (ok, detail).
+
+
+def _check_database(library: Library) -> tuple[bool, str]:
+    damage = library.catalog.damage()
+    return damage is None, damage or "the database finds nothing wrong with itself"
+
+
+def _check_counts(library: Library) -> tuple[bool, str]:
+    counts = library.catalog.counts(library.space_id)
+    ok = counts["embedded"] == counts[PRESENT]
+    return ok, f"{counts[PRESENT]} photos are present, {counts['embedded']} of them have vectors" + (
+        "" if ok else INDEX_AGAIN
+    )
+
+
+def _check_shards(library: Library) -> tuple[bool, str]:
+    wrong = []
+    shards = library.catalog.shards(library.space_id)
+    for shard in shards.values():
+        try:
+            library.shards.open(shard, library.space.dtype)
+        except ShardError as error:
+            wrong.append(str(error))
+        else:
+            wrong += filter(None, [library.shards.verify(shard)])
+    return not wrong, " ".join(wrong) or f"{len(shards)} vector shards are whole, byte by byte"
+
+
+def _check_rows(library: Library) -> tuple[bool, str]:
+    """Every vector's row carries the digest of the content that points to it: nothing has shifted."""
+    files = library.catalog.shards(library.space_id)
+    checked = shifted = 0
+    for shard_id, rows, contents in library.catalog.vector_places(
+        library.space_id, 0, library.catalog.newest_shard(library.space_id)
+    ):
+        try:
+            mapped = library.shards.open(files[shard_id], library.space.dtype)
+        except ShardError:
+            continue  # the check of the shards says so
+        digests = library.catalog.digests(contents.tolist())
+        for row, content in zip(rows.tolist(), contents.tolist(), strict=True):
+            checked += 1
+            shifted += row >= len(mapped) or mapped["digest"][row].tobytes().hex() != digests[content]
+    return not shifted, f"{checked - shifted} of {checked} vectors carry their content's own fingerprint"
+
+
+def _check_orphans(library: Library) -> tuple[bool, str]:
+    orphans = library.shards.orphans(library.catalog.shard_files())
+    if not orphans:
+        return True, "no file is left over"
+    return (
+        True,
+        f"{len(orphans)} files in shards/ belong to nothing (an interrupted run leaves them); --mend removes them",
+    )
+
+
+def _check_index(library: Library) -> tuple[bool, str]:
+    part = library.space.pooled
+    try:
+        index = library.index(part)
+    except ShardError as error:
+        return False, str(error)
+    count = library.catalog.vector_count(library.space_id, library.catalog.newest_shard(library.space_id))
+    ids = np.sort(index.ids())
+    asked = ids[:: max(1, len(ids) // QUERIES)][:QUERIES]
+    stored = library.stored(asked.tolist(), part)
+    own = [index.search(vector[None], 1)[0][0, 0] for vector in stored.values() if np.any(vector)]
+    lost = len(asked) - len(stored) + sum(score < 1 - 1e-3 for score in own)
+    ok = len(index) == count and len(np.unique(ids)) == count and not lost
+    return (
+        ok,
+        f"the index holds {len(index)} of {count} vectors, {len(asked) - lost} of {len(asked)} asked find themselves",
+    )
+
+
+def _check_thumbnails(library: Library) -> tuple[bool, str]:
+    missing = sum(1 for _ in _without_thumbnail(library))
+    return (
+        not missing,
+        f"{missing} photos have no thumbnail; --mend makes them" if missing else "every photo has its thumbnail",
+    )
+
+
+def _check_vectors(library: Library) -> tuple[bool, str]:
+    """A sample, decoded and embedded again, agrees with what is stored."""
+    part = library.space.pooled
+    worst, compared = 1.0, 0
+    try:
+        for photo in _sample(library):
+            try:
+                decoded = library.decoder.picture(photo.path)
+            except UnreadableImage:
+                continue
+            stored = library.stored([photo.content_id or 0], part).get(photo.content_id or 0)
+            if decoded.digest != photo.digest or stored is None:
+                continue  # changed since: the next index run will see to it
+            fresh = library.backbone.embed(decoded.picture[None]).vectors[part][0]
+            length = float(np.linalg.norm(stored) * np.linalg.norm(fresh))
+            worst = min(worst, float(fresh @ stored) / length if length else 1.0)
+            compared += 1
+    except (RegconvError, LibraryError, ShardError) as error:
+        return False, f"could not be compared: {error}"
+    return (
+        worst >= SAME,
+        f"{compared} photos embedded again agree with their stored vectors (lowest cosine {worst:.6f})",
+    )
+
+
+CHECKS: dict[str, Callable[[Library], tuple[bool, str]]] = {
+    "database": _check_database,
+    "photos": _check_counts,
+    "shards": _check_shards,
+    "rows": _check_rows,
+    "left over": _check_orphans,
+    "index": _check_index,
+    "thumbnails": _check_thumbnails,
+    "vectors": _check_vectors,
+}
+INDEX_AGAIN = "; run `python app.py index` on your folders again to make the rest"
+
+
+# Mending: only what can be made again.
+
+
+def _mend(library: Library) -> list[str]:
+    job_id = library.catalog.start_job("mend", [])
+    state, done = jobs.FAILED, []
+    try:
+        for shard_id, shard in library.catalog.shards(library.space_id).items():
+            if library.shards.verify(shard):
+                lost = library.catalog.drop_shard(shard_id)
+                done.append(f"gave up the damaged shard {shard.file} with {lost} vectors{INDEX_AGAIN}")
+        for path in library.shards.orphans(library.catalog.shard_files()):
+            path.unlink()
+            done.append(f"removed {path.name}, which belonged to nothing")
+        library.drop_indexes()
+        library.index(library.space.pooled)
+        library.save_indexes()
+        done.append("built the index anew from the shards")
+        made = sum(_make_thumbnail(library, photo) for photo in _without_thumbnail(library))
+        if made:
+            done.append(f"made {made} thumbnails")
+        state = jobs.DONE
+    finally:
+        library.catalog.finish_job(job_id, state, {"mended": done})
+    return done
+
+
+def _make_thumbnail(library: Library, photo: PhotoRecord) -> bool:
+    try:
+        decoded = library.decoder.picture(photo.path)
+    except UnreadableImage:
+        return False
+    library.thumbnails.write(decoded.digest, decoded.thumbnail)
+    return decoded.digest == photo.digest
+
+
+def _present(library: Library) -> Iterator[PhotoRecord]:
+    last = 0
+    while photos := library.catalog.photos_in(PRESENT, 1000, last):
+        yield from photos
+        last = photos[-1].id
+
+
+def _without_thumbnail(library: Library) -> Iterator[PhotoRecord]:
+    return (photo for photo in _present(library) if photo.digest and not library.thumbnails.has(photo.digest))
+
+
+def _sample(library: Library) -> list[PhotoRecord]:
+    contents = library.catalog.matching(Filter(), library.space_id)
+    asked = contents[:: max(1, len(contents) // SAMPLE)][:SAMPLE]
+    found = library.catalog.photos(asked.tolist(), Filter(), library.space_id)
+    return [photos[0] for photos in found.values()]

@@ -1,0 +1,287 @@
+"""Library: catalogue, shards, thumbnails, vectors and backbone of one folder, opened together."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from index.decode import Decoder
+from index.errors import IndexMismatch, ModelMismatch, NoLibrary
+from index.vectors import VectorIndex, float32_slices
+from regconv.backbone import Backbone, ModelDescription, describe, load_backbone
+from storage.catalog import Catalog
+from storage.database import sqlite_url
+from storage.records import GenerationRecord
+from storage.shards import ShardStore, checksum_of, shard_dtype
+from storage.thumbnails import ThumbnailStore
+
+if TYPE_CHECKING:
+    from typing import Self
+
+DEFAULT_MODEL = "facebook/convnext-tiny-224"
+MAKE_ONE = "Make one: python app.py index FOLDER --library"
+SWITCH = "(`switch-model`, which changes a library over in place, comes with a later version.)"
+
+
+@dataclass(frozen=True)
+class SpaceFacts:
+    """What a search needs to know of the library's space: readable without the model."""
+
+    parts: tuple[tuple[str, int], ...]
+    pooled: str  # the part that a search asks by default
+    labels: Mapping[int, str]
+    note: str | None  # what the checkpoint says of itself, e.g. that its weights are random
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the space's shards."""
+        return shard_dtype(self.parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts' names, stages first."""
+        return tuple(name for name, _ in self.parts)
+
+
+@dataclass
+class _Held:
+    """An index in memory, and the newest shard that is inside."""
+
+    index: VectorIndex
+    last_shard: int
+
+
+class Library:
+    """One photo library. Reading verbs may be used from several threads; one job at a time changes it."""
+
+    def __init__(self, folder: Path, catalog: Catalog, model: str, device: str) -> None:
+        self.folder = folder
+        self.catalog = catalog
+        self.model = model
+        self.device = device
+        self.shards = ShardStore(folder / "shards")
+        self.thumbnails = ThumbnailStore(folder / "thumbnails")
+        self.cache = folder / "cache"
+        self._lock = threading.RLock()
+        self._held: dict[str, _Held] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        database: str | None = None,
+        model: str | None = None,
+        device: str = "auto",
+        create: bool = False,
+    ) -> Library:
+        """The library in a folder; with `create`, a new one where there is none yet.
+
+        Raises NoLibrary, ModelMismatch where `model` is not the library's own, and what describing a new model raises.
+        """
+        folder = Path(folder).expanduser().absolute()
+        file = folder / "catalog.sqlite"
+        asked = None if model is None else _model_name(model)
+        if database is None and not file.exists():
+            if not create:
+                raise NoLibrary(f"There is no library in {folder}. {MAKE_ONE} {folder}")
+            describe(asked or DEFAULT_MODEL)  # a model that can't be had must not leave half a library behind
+        folder.mkdir(parents=True, exist_ok=True)
+        catalog = Catalog(database or sqlite_url(file))
+        try:
+            own = catalog.setting("model")
+            if own is None and not create:
+                raise NoLibrary(f"The library in {folder} is empty. {MAKE_ONE} {folder}")
+            if own is not None and asked is not None and asked != own:
+                raise ModelMismatch(
+                    f"The library in {folder} was made with the model {own}, not {asked}: their vectors can't be compared. "
+                    f"Leave --model out or use another --library. {SWITCH}"
+                )
+            library = cls(folder, catalog, own or asked or DEFAULT_MODEL, device)
+            if own is None:
+                library._settle()
+        except BaseException:
+            catalog.close()
+            raise
+        return library
+
+    def close(self) -> None:
+        """Stop the workers and give the database back."""
+        if "decoder" in self.__dict__:
+            self.decoder.close()
+        self.catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # the model
+
+    @cached_property
+    def space_id(self) -> int:
+        """The space in which this library's vectors are compared."""
+        return int(self.catalog.setting("space") or 0)
+
+    @cached_property
+    def space(self) -> SpaceFacts:
+        """What the catalogue keeps of the space."""
+        facts = self.catalog.space(self.space_id)[2]
+        return SpaceFacts(
+            tuple((name, width) for name, width in facts["parts"]),
+            facts["pooled"],
+            {int(index): label for index, label in facts["labels"].items()},
+            facts["note"],
+        )
+
+    @cached_property
+    def description(self) -> ModelDescription:
+        """The model as its files are now. Raises ModelMismatch where they no longer make the library's vectors."""
+        description = self._describe()
+        key, _, facts = self.catalog.space(self.space_id)
+        if description.space != key:
+            differs = [name for name, value in _facts(description).items() if facts.get(name) != value]
+            raise ModelMismatch(
+                f"The model {self.model} is not what it was when this library was made ({', '.join(differs) or 'its settings'} "
+                f"changed): new vectors could not be compared with the old. Put the old files or versions back. {SWITCH}"
+            )
+        return description
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The network, loaded when first asked for."""
+        with self._lock:
+            return load_backbone(self.description, self.device)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The worker processes that read pictures, started when first used."""
+        return Decoder(self.description.recipe)
+
+    def label(self, index: int) -> str:
+        """A label's words."""
+        return self.space.labels.get(index, f"label {index}")
+
+    def _describe(self) -> ModelDescription:
+        self.cache.mkdir(exist_ok=True)
+        return describe(self.model, digest_cache=self.cache / "weights.json")
+
+    def _settle(self) -> None:
+        """Give a new library its model for good."""
+        description = self._describe()
+        space_id = self.catalog.space_id(description.space, self.model, _facts(description))
+        self.catalog.remember("space", str(space_id))
+        self.catalog.remember("model", self.model)
+
+    # vectors
+
+    def index(self, part: str) -> VectorIndex:
+        """The index of one part, with every vector that the catalogue has now."""
+        with self._lock:
+            newest = self.catalog.newest_shard(self.space_id)
+            held = self._held.get(part) or self._opened(part) or self._empty(part, newest)
+            if held.last_shard < newest:
+                self._extend(part, held, newest)
+                if len(held.index) != self.catalog.vector_count(self.space_id, newest):
+                    held = self._empty(part, newest)  # shards were merged or mended: build anew
+                    self._extend(part, held, newest)
+            self._held[part] = held
+            return held.index
+
+    def stored(self, contents: Collection[int], part: str) -> dict[int, np.ndarray]:
+        """The stored vector, float32 (width,), of each of these contents that has one."""
+        files = self.catalog.shards(self.space_id)
+        rows: dict[int, np.ndarray] = {}
+        by_shard: dict[int, list[tuple[int, int]]] = {}
+        for content, (shard, row) in self.catalog.places_of(contents, self.space_id).items():
+            by_shard.setdefault(shard, []).append((content, row))
+        for shard, places in by_shard.items():
+            mapped = self.shards.open(files[shard], self.space.dtype)
+            rows |= {content: mapped[part][row].astype(np.float32) for content, row in places}
+        return rows
+
+    def save_indexes(self) -> None:
+        """Keep the indexes that are in memory as files, so that the next start need not build them."""
+        self.cache.mkdir(exist_ok=True)
+        with self._lock:
+            for part, held in self._held.items():
+                record = self.catalog.generation(self.space_id, part)
+                if record is None or (record.last_shard, record.count) != (held.last_shard, len(held.index)):
+                    self._save(part, held)
+
+    def drop_indexes(self) -> None:
+        """Forget every index, in memory and saved: the vectors in the shards are the truth."""
+        with self._lock:
+            self._held.clear()
+            self.catalog.drop_generations(self.space_id)
+            for file in self.cache.glob("*.faiss"):
+                file.unlink()
+
+    def _opened(self, part: str) -> _Held | None:
+        """The saved index of a part, if it is whole and as its row says."""
+        record = self.catalog.generation(self.space_id, part)
+        if record is None:
+            return None
+        path = self.cache / record.file
+        try:
+            if checksum_of(path) != record.checksum:
+                return None
+            index = VectorIndex.open(path, dict(self.space.parts)[part])
+        except (OSError, IndexMismatch):
+            return None  # a cache: what is missing or broken is built again
+        return _Held(index, record.last_shard) if len(index) == record.count else None
+
+    def _empty(self, part: str, newest: int) -> _Held:
+        count = self.catalog.vector_count(self.space_id, newest)
+        return _Held(VectorIndex.for_count(count, dict(self.space.parts)[part]), 0)
+
+    def _extend(self, part: str, held: _Held, newest: int) -> None:
+        """Put in the vectors of the shards after the last one inside, up to `newest`."""
+        files = self.catalog.shards(self.space_id)
+        for shard_id, rows, contents in self.catalog.vector_places(self.space_id, held.last_shard, newest):
+            mapped = self.shards.open(files[shard_id], self.space.dtype)
+            content_of = np.full(len(mapped), -1, np.int64)
+            content_of[rows] = contents  # a row that no content points to stays out
+            for where, vectors in float32_slices(mapped, part):
+                used = content_of[where] >= 0
+                held.index.add(content_of[where][used], vectors[used])
+        held.last_shard = newest
+
+    def _save(self, part: str, held: _Held) -> None:
+        path = self.cache / f"{part}-{uuid.uuid4().hex[:12]}.faiss"
+        temporary = path.with_suffix(".tmp")
+        held.index.save(temporary)
+        temporary.replace(path)
+        record = GenerationRecord(
+            0, part, path.name, path.stat().st_size, checksum_of(path), len(held.index), held.last_shard
+        )
+        for older in self.catalog.add_generation(self.space_id, record):
+            (self.cache / older).unlink(missing_ok=True)
+
+
+def _model_name(model: str) -> str:
+    """A hub name as it is, a folder as its absolute path: a library may be opened from anywhere."""
+    return str(Path(model).expanduser().absolute()) if Path(model).expanduser().is_dir() else model
+
+
+def _facts(description: ModelDescription) -> dict[str, Any]:
+    """What the catalogue keeps of a space, as JSON has it."""
+    return {
+        "parts": [[name, width] for name, width in description.parts],
+        "pooled": description.pooled,
+        "labels": {str(index): label for index, label in description.labels.items()},
+        "note": description.note,
+        "preprocessing": description.preprocessing,
+        "weights": description.weights_digest,
+    }

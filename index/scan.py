@@ -1,0 +1,78 @@
+"""Walk folders: what could be a picture, with its stamp, in a fixed order."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from regconv.images import looks_like_image
+from storage.records import FileStamp
+
+HEAD_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """A folder whose files could not be listed: what is known below it stays as it was."""
+
+    path: str
+    reason: str
+
+
+def roots(folders: Iterable[str]) -> list[str]:
+    """Absolute paths of the folders, each once, none inside another."""
+    found: list[str] = []
+    for folder in sorted({os.path.abspath(os.path.expanduser(folder)) for folder in folders}):
+        if not found or not os.path.join(folder, "").startswith(os.path.join(found[-1], "")):
+            found.append(folder)
+    return found
+
+
+def scan(root: str, skip: Collection[str] = ()) -> Iterator[FileStamp | Unlisted]:
+    """Every file below `root` that is or claims to be an image, folder by folder, sorted by name.
+
+    Links to files are followed, links to folders are not (a link may lead back up). Folders in `skip` (real paths) are
+    left out: a library inside a photo folder must not index its own thumbnails.
+    """
+    pending = [root]
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Unlisted(folder, f"The folder can't be listed: {error.strerror}.")
+            continue
+        below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        pending += [path for path in reversed(below) if os.path.realpath(path) not in skip]
+        for entry in entries:
+            stamp = _stamp(entry)
+            if stamp is not None:
+                yield stamp
+
+
+def is_empty(root: str) -> bool:
+    """Whether a folder has no entries at all: what is left where a disk was mounted looks so."""
+    with os.scandir(root) as listing:
+        return next(listing, None) is None
+
+
+def _stamp(entry: os.DirEntry[str]) -> FileStamp | None:
+    """The stamp of a candidate, None for anything else. One that vanishes meanwhile is not seen."""
+    try:
+        if entry.is_dir():
+            return None
+        facts = entry.stat()
+        if not stat.S_ISREG(facts.st_mode) or not (looks_like_image(entry.name, b"") or _has_image_head(entry.path)):
+            return None
+        return FileStamp(entry.path, facts.st_size, facts.st_mtime_ns)
+    except OSError:
+        # A broken link says nothing of an image, unless its name does.
+        return FileStamp(entry.path, 0, 0) if looks_like_image(entry.name, b"") else None
+
+
+def _has_image_head(path: str) -> bool:
+    with open(path, "rb", buffering=0) as file:
+        return looks_like_image("", file.read(HEAD_BYTES))

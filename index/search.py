@@ -1,0 +1,173 @@
+"""find_similar: pictures in (some to be like, some to be unlike), photos of the library out, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from index.errors import LibraryError
+from index.library import Library
+from regconv.backbone import Parts
+from regconv.errors import UnreadableImage
+from storage.records import Filter, PhotoRecord
+
+EVERYTHING = Filter()
+CANDIDATES = 1000  # that each part proposes when several parts are weighed against each other
+LIKE = ("colour", "pattern", "parts", "subject")  # from the first stage to the last
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of a query: its vector for each part, and its content where it is of the library."""
+
+    vectors: Mapping[str, np.ndarray]
+    content_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A photo and how like the query it is: the cosine in float32 over the stored vectors, at most 1."""
+
+    photo: PhotoRecord
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Neighbours, best first, and whether they are certainly the best there are."""
+
+    neighbours: list[Neighbour]
+    exact: bool
+
+
+def example_of_file(library: Library, path: str) -> Example:
+    """A picture file as part of a query. Raises UnreadableImage."""
+    return example_of_parts(library.backbone.embed(library.decoder.picture(path).picture[None]))
+
+
+def example_of_parts(parts: Parts) -> Example:
+    """The first picture of an embedded batch as part of a query."""
+    return Example({name: parts.vectors[name][0] for name in parts.names})
+
+
+def example_of_photo(library: Library, photo_id: int) -> Example:
+    """A photo of the library as part of a query, from its stored vectors: no picture is read."""
+    photo = library.catalog.photo(photo_id)
+    if photo is None:
+        raise LibraryError(f"There is no photo with the id {photo_id} in this library.")
+    if photo.content_id is None:
+        raise UnreadableImage(photo.path, photo.reason or "it could not be read")
+    vectors = {}
+    for part in library.space.names:
+        stored = library.stored([photo.content_id], part)
+        if not stored:
+            raise LibraryError(f"{photo.path} has no vector yet. Run the index on its folder again.")
+        vectors[part] = stored[photo.content_id]
+    return Example(vectors, photo.content_id)
+
+
+def like(library: Library, kind: str) -> dict[str, float]:
+    """Part weights of a preset: colour asks the first stage, subject the pooled part, pattern and parts in between."""
+    stages = [name for name in library.space.names if name != library.space.pooled]
+    steps = [*stages, library.space.pooled]
+    position = round(LIKE.index(kind) * (len(steps) - 1) / (len(LIKE) - 1))
+    return {steps[position]: 1.0}
+
+
+def stage_weights(library: Library, weights: Sequence[float]) -> dict[str, float]:
+    """Part weights from one number for each stored part, stages first. Raises LibraryError where the numbers don't fit."""
+    names = library.space.names
+    if len(weights) != len(names) or min(weights) < 0 or max(weights) <= 0:
+        raise LibraryError(
+            f"Expected {len(names)} weights, for {', '.join(names)}, none negative and one above zero; got {list(weights)}."
+        )
+    return {name: weight for name, weight in zip(names, weights, strict=True) if weight > 0}
+
+
+def find_similar(
+    library: Library,
+    plus: Sequence[Example],
+    minus: Sequence[Example] = (),
+    *,
+    k: int = 12,
+    weights: Mapping[str, float] | None = None,
+    where: Filter = EVERYTHING,
+    without: Collection[int] = (),
+) -> Answer:
+    """The k photos most like the `plus` pictures and least like the `minus` ones.
+
+    `weights` says how much each part counts (the pooled part alone by default), `where` which photos may be found, `without`
+    which contents to leave out. Photos that are gone are never found; copies of one content follow each other.
+    """
+    if not plus:
+        raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
+    weights = weights or {library.space.pooled: 1.0}
+    queries = {part: _query(part, plus, minus) for part in weights}
+    allowed = library.catalog.matching(where, library.space_id) if where else None
+    total = len(library.index(next(iter(weights))))
+    wanted = k + len(without) + 16
+    while True:
+        scores, contents, exact = _ranked(library, queries, weights, wanted, allowed)
+        found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in without]
+        photos = library.catalog.photos([content for content, _ in found], where, library.space_id)
+        neighbours = [Neighbour(photo, score) for content, score in found for photo in photos.get(content, ())]
+        if len(neighbours) >= k or wanted >= total or len(contents) < wanted:
+            return Answer(neighbours[:k], exact)
+        wanted *= 4  # many of the nearest are gone: look further
+
+
+def _query(part: str, plus: Sequence[Example], minus: Sequence[Example]) -> np.ndarray:
+    total = np.sum([example.vectors[part] for example in plus], axis=0, dtype=np.float32)
+    if minus:
+        total = total - np.sum([example.vectors[part] for example in minus], axis=0, dtype=np.float32)
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
+        raise LibraryError("Nothing is left to search for: the pictures cancel each other, or show nothing at all.")
+    return (total / length).astype(np.float32)
+
+
+def _ranked(
+    library: Library,
+    queries: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    k: int,
+    allowed: np.ndarray | None,
+) -> tuple[list[float], list[int], bool]:
+    """(scores, content ids, exact) of the best k contents."""
+    if len(weights) == 1:
+        (part,) = weights
+        index = library.index(part)
+        scores, ids = index.search(queries[part][None], k, allowed)
+        found = ids[0] >= 0
+        return scores[0][found].tolist(), ids[0][found].tolist(), index.exact
+    return _ranked_by_parts(library, queries, weights, k, allowed)
+
+
+def _ranked_by_parts(
+    library: Library,
+    queries: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    k: int,
+    allowed: np.ndarray | None,
+) -> tuple[list[float], list[int], bool]:
+    """Candidates from each part, ranked exactly by the weighted mean of the parts' cosines."""
+    proposed = max(CANDIDATES, k)
+    candidates: set[int] = set()
+    exact = True
+    for part in weights:
+        index = library.index(part)
+        candidates.update(index.search(queries[part][None], proposed, allowed)[1][0].tolist())
+        exact = exact and index.exact and proposed >= (len(index) if allowed is None else len(allowed))
+    contents = np.array(sorted(candidates - {-1}), np.int64)
+    scores = np.zeros(len(contents), np.float32)
+    for part, weight in weights.items():
+        stored = library.stored(contents.tolist(), part)
+        vectors = np.stack([stored[content] for content in contents.tolist()]) if len(contents) else np.empty((0, 1))
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
+        scores += np.float32(weight / sum(weights.values())) * (
+            vectors @ queries[part] / lengths if len(contents) else scores
+        )
+    best = np.lexsort((contents, -scores))[:k]
+    return scores[best].tolist(), contents[best].tolist(), exact

@@ -1,0 +1,60 @@
+"""The files that a scan found to need work, kept in a temporary file: a first run over millions must not fill the memory."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from storage.records import Seen
+
+
+class Worklist:
+    """Filled in chunks, then read back in the same chunks, in order."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
+        self.count = 0
+
+    def __enter__(self) -> Worklist:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, chunk: Sequence[Seen]) -> None:
+        """Add files to the end."""
+        if chunk:
+            pickle.dump(list(chunk), self._file)
+            self.count += len(chunk)
+
+    def chunks(self) -> Iterator[list[Seen]]:
+        """Everything from the start."""
+        self._file.seek(0)
+        while True:
+            try:
+                chunk = pickle.load(self._file)
+            except EOFError:
+                return
+            yield chunk
+
+
+class IdSet:
+    """Photo ids up to a largest one, one byte each: ten million fit into ten megabytes."""
+
+    def __init__(self, largest: int) -> None:
+        self._present = bytearray(largest + 1)
+
+    def add(self, photo_id: int) -> None:
+        """Put an id in."""
+        self._present[photo_id] = 1
+
+    def discard(self, photo_id: int) -> None:
+        """Take an id out."""
+        self._present[photo_id] = 0
+
+    def __contains__(self, photo_id: int) -> bool:
+        return bool(self._present[photo_id])
