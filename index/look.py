@@ -2,36 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 
-from index.library import Library
-from index.search import Example, example_of_parts
-from regconv.backbone import Features
+from index.decode import Decoder
+from regconv.backbone import Backbone, Features, ModelDescription, describe, load_backbone
+
+
+class Sees(Protocol):
+    """What it takes to look at a picture; a Library is one."""
+
+    @property
+    def decoder(self) -> Decoder: ...
+    @property
+    def backbone(self) -> Backbone: ...
+
+
+class Eyes:
+    """A model without a library."""
+
+    def __init__(self, model: str, device: str = "auto") -> None:
+        self.description: ModelDescription = describe(model)
+        self.device = device
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The network, loaded when first asked for."""
+        return load_backbone(self.description, self.device)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The worker processes that read pictures."""
+        return Decoder(self.description.recipe)
+
+    def __enter__(self) -> Eyes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if "decoder" in self.__dict__:
+            self.decoder.close()
 
 
 @dataclass(frozen=True)
-class Look:
-    """One picture through the network."""
+class Example:
+    """One picture of a query: its vector (d,) for each part, and its content where it is of the library."""
+
+    vectors: Mapping[str, np.ndarray]
+    content_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A picture's labels and vectors."""
 
     picture: np.ndarray  # uint8 (h, w, 3), as the network got it
     labels: list[tuple[int, str, float]]  # (index, words, probability), the most likely first
-    features: Features
     example: Example
 
 
-def look_at(library: Library, path: str) -> Look:
-    """Decode a picture in a worker and run it once for its labels and vectors, once for all its maps.
+@dataclass(frozen=True)
+class Look(Glance):
+    """A picture's labels, vectors and every stage's maps."""
 
-    Raises UnreadableImage.
-    """
-    picture = library.decoder.picture(path).picture
-    parts = library.backbone.embed(picture[None])
-    labels = top_labels(library, parts.labels[0], parts.scores[0])
-    return Look(picture, labels, library.backbone.features(picture[None]), example_of_parts(parts))
+    features: Features
 
 
-def top_labels(library: Library, indices: np.ndarray, scores: np.ndarray) -> list[tuple[int, str, float]]:
-    """(index, words, probability) from a row of label indices and a row of probabilities."""
-    return [(int(index), library.label(int(index)), float(score)) for index, score in zip(indices, scores, strict=True)]
+def glance_at(eyes: Sees, path: str) -> Glance:
+    """Decode a picture in a worker and run it through the network. Raises UnreadableImage."""
+    picture = eyes.decoder.picture(path).picture
+    parts = eyes.backbone.embed(picture[None])
+    words = eyes.backbone.description.labels
+    labels = [
+        (int(index), words.get(int(index), f"label {index}"), float(score))
+        for index, score in zip(parts.labels[0], parts.scores[0], strict=True)
+    ]
+    return Glance(picture, labels, Example({name: parts.vectors[name][0] for name in parts.names}))
+
+
+def look_at(eyes: Sees, path: str) -> Look:
+    """The same, with the maps of the stem and every stage. Raises UnreadableImage."""
+    glance = glance_at(eyes, path)
+    return Look(glance.picture, glance.labels, glance.example, eyes.backbone.features(glance.picture[None]))

@@ -9,21 +9,13 @@ import numpy as np
 
 from index.errors import LibraryError
 from index.library import Library
-from regconv.backbone import Parts
+from index.look import Example, glance_at
 from regconv.errors import UnreadableImage
 from storage.records import Filter, PhotoRecord
 
 EVERYTHING = Filter()
 CANDIDATES = 1000  # that each part proposes when several parts are weighed against each other
 LIKE = ("colour", "pattern", "parts", "subject")  # from the first stage to the last
-
-
-@dataclass(frozen=True)
-class Example:
-    """One picture of a query: its vector for each part, and its content where it is of the library."""
-
-    vectors: Mapping[str, np.ndarray]
-    content_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,12 +36,7 @@ class Answer:
 
 def example_of_file(library: Library, path: str) -> Example:
     """A picture file as part of a query. Raises UnreadableImage."""
-    return example_of_parts(library.backbone.embed(library.decoder.picture(path).picture[None]))
-
-
-def example_of_parts(parts: Parts) -> Example:
-    """The first picture of an embedded batch as part of a query."""
-    return Example({name: parts.vectors[name][0] for name in parts.names})
+    return glance_at(library, path).example
 
 
 def example_of_photo(library: Library, photo_id: int) -> Example:

@@ -1,0 +1,91 @@
+"""A sample library: photographs that the package scikit-image carries, and what people do to photographs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from regconv.images import open_image
+
+# Natural photographs of skimage.data; what is left out are diagrams, text, masks and stereo pairs.
+PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "brick": "brick.png",
+    "cameraman": "camera.png",
+    "cat": "chelsea.png",
+    "cells": "ihc.png",
+    "coffee": "coffee.png",
+    "coins": "coins.png",
+    "galaxies": "hubble_deep_field.jpg",
+    "grass": "grass.png",
+    "gravel": "gravel.png",
+    "moon": "moon.png",
+    "motorcycle": "motorcycle_left.png",
+    "retina": "retina.jpg",
+    "rocket": "rocket.jpg",
+}
+LONG_SIDE = 640  # pixels
+ROTATED_90 = 6  # EXIF orientation: to be turned clockwise for viewing
+ORIENTATION = 0x0112
+FINISHED = "finished.txt"
+
+
+def make_sample(folder: Path) -> int:
+    """How many pictures the sample library in `folder` has; they are written where they are not there yet.
+
+    Each photograph becomes eleven files: itself, re-encoded, lying on its side with an EXIF note, mirrored, turned, grey,
+    small, and four crops. The same bytes every time.
+    """
+    count = len(PHOTOGRAPHS) * len(VARIANTS)
+    if (folder / FINISHED).exists():
+        return count
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(_skimage_data())
+    for name, file in PHOTOGRAPHS.items():
+        photograph = open_image(source / file)
+        photograph.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+        for ending, picture, options in _variants(photograph, seed=sum(name.encode())):
+            picture.save(folder / f"{name}{ending}", **options)
+    (folder / FINISHED).write_text(f"{count} pictures made from the photographs of scikit-image.\n")
+    return count
+
+
+VARIANTS = (
+    ".jpg", "-again.jpg", "-on-its-side.jpg", "-mirrored.jpg", "-turned.png", "-grey.webp", "-small.jpg",
+    "-crop-1.jpg", "-crop-2.jpg", "-crop-3.jpg", "-crop-4.webp",
+)  # fmt: skip
+
+
+def _variants(photograph: Image.Image, seed: int) -> Iterator[tuple[str, Image.Image, dict]]:
+    """(end of the file name, picture, how to save it)."""
+    rotated = Image.Exif()
+    rotated[ORIENTATION] = ROTATED_90
+    width, height = photograph.size
+    pictures: dict[str, tuple[Image.Image, dict]] = {
+        ".jpg": (photograph, {"quality": 92}),
+        "-again.jpg": (photograph, {"quality": 70}),
+        "-on-its-side.jpg": (photograph.transpose(Image.Transpose.ROTATE_90), {"quality": 92, "exif": rotated}),
+        "-mirrored.jpg": (ImageOps.mirror(photograph), {"quality": 92}),
+        "-turned.png": (photograph.transpose(Image.Transpose.ROTATE_180), {}),
+        "-grey.webp": (ImageOps.grayscale(photograph), {"quality": 85}),
+        "-small.jpg": (photograph.resize((width // 2, height // 2), Image.Resampling.LANCZOS), {"quality": 88}),
+    }
+    random = np.random.default_rng(seed)
+    for ending in VARIANTS[len(pictures) :]:
+        share = random.uniform(0.55, 0.8)
+        left, top = random.uniform(0, 1 - share, 2)
+        box = (int(left * width), int(top * height), int((left + share) * width), int((top + share) * height))
+        pictures[ending] = (photograph.crop(box), {"quality": 88})
+    for ending in VARIANTS:
+        picture, options = pictures[ending]
+        yield ending, picture, options
+
+
+def _skimage_data() -> str:
+    import skimage
+
+    return os.path.join(os.path.dirname(skimage.__file__), "data")
