@@ -67,6 +67,11 @@ def _regnet_plan(config: RegNetConfig) -> tuple[StagePlan, ...]:
             )
         stride = 2 if index > 0 or config.downsample_in_first_stage else 1
         first = LayerPlan(widths[index], width, stride, groups)
+        if config.layer_type != "x" and first.squeeze_width == 0:
+            raise UnsupportedConfig(
+                f"layer_type y squeezes the {first.width_in} channels before stage {index + 1} to a quarter, which "
+                "leaves none: give at least 3"
+            )
         rest = (LayerPlan(width, width, 1, groups),) * (depth - 1)  # a depth of 0 still has the first
         stages.append(StagePlan(widths[index], width, stride, (first, *rest)))
     if not stages:

@@ -5,7 +5,6 @@ Module names are the dotted names of the hub's checkpoints, so state dicts go ac
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from typing import cast
 
@@ -38,12 +37,9 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, width: int, squeeze_width: int) -> None:
         super().__init__()
-        with warnings.catch_warnings():
-            # Inputs of 1 or 2 channels squeeze to none: legal, and torch remarks that there is nothing to initialise.
-            warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
-            self.attention = nn.Sequential(
-                nn.Conv2d(width, squeeze_width, 1), nn.ReLU(), nn.Conv2d(squeeze_width, width, 1), nn.Sigmoid()
-            )
+        self.attention = nn.Sequential(
+            nn.Conv2d(width, squeeze_width, 1), nn.ReLU(), nn.Conv2d(squeeze_width, width, 1), nn.Sigmoid()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.attention(x.mean(dim=(2, 3), keepdim=True))
@@ -76,10 +72,6 @@ class _RegNet(Network):
 
     def reset_module(self, module: nn.Module) -> None:
         """Convolutions get normal values of variance 2 / (outputs x kernel area); all else torch's own values."""
-        if isinstance(module, nn.Conv2d) and module.weight.numel() == 0:
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-            return
         super().reset_module(module)
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
