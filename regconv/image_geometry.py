@@ -18,10 +18,12 @@ _LARGEST_RESIZED_PX = 1 << 24
 
 
 def resized_size(height: int, width: int, size: int, crop_pct: float) -> tuple[int, int]:
-    """(height, width) after resizing and before cropping, both at least 1."""
+    """(height, width) after resizing and before cropping, both at least 1. Raises ValueError for nonsense."""
+    if size < 1 or not crop_pct > 0:
+        raise ValueError(f"size and crop_pct must be above 0, got {size} and {crop_pct}")
     if size >= SQUEEZED_FROM:
         return size, size
-    edge = int(size / crop_pct)
+    edge = max(1, int(size / crop_pct))
     if width <= height:
         return max(1, int(edge * height / width)), edge
     return edge, max(1, int(edge * width / height))
