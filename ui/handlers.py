@@ -1,0 +1,194 @@
+"""What the page's events do, as plain functions on plain values: no Gradio here, and no HTML.
+
+A refusal that a person can do something about is part of the answer, in words, not an exception.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from index.errors import LibraryError
+from index.library import Library
+from index.look import look_at
+from index.runner import Runner
+from index.search import Answer, Neighbour, example_of_photo, find_similar
+from index.vectors import faiss_device
+from regconv.errors import RegconvError, UnreadableImage
+from ui.maps import Sheet, stage_sheets
+
+log = logging.getLogger(__name__)
+
+NEIGHBOURS = 12
+UNREADABLE_SHOWN = 200
+EMPTY_LIBRARY = (
+    "No photos yet. Open the Library tab, name a folder with pictures and press Start: its photos show up here."
+)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A neighbour as the page shows it."""
+
+    photo_id: int
+    name: str  # the file's, without folders
+    score: float
+
+
+@dataclass(frozen=True)
+class LookResult:
+    """What the page shows of one query picture. `problem` says what could not be done, and then the rest may be empty."""
+
+    title: str
+    labels: list[tuple[str, float]] = field(default_factory=list)  # (words, probability)
+    sheets: list[Sheet] = field(default_factory=list)
+    saw: np.ndarray | None = None  # uint8 (h, w, 3): the picture as the network got it
+    hits: list[Hit] = field(default_factory=list)
+    exact: bool = True
+    problem: str | None = None
+    hint: str | None = None  # why there are no hits, and what to do
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What works here: shown on every page, so that nobody has to guess."""
+
+    model: str
+    engine: str
+    device: str
+    faiss: str
+    problem: str | None = None  # why the network can't be loaded
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+def machine(library: Library) -> Machine:
+    """Model, engine, device and FAISS; loads the network if nobody has yet."""
+    try:
+        backbone = library.backbone
+    except (LibraryError, RegconvError) as error:
+        return Machine(library.model, "", "", faiss_device(), str(error))
+    return Machine(library.model, backbone.engine, backbone.device, faiss_device())
+
+
+def look_at_upload(library: Library, path: str, name: str | None = None) -> LookResult:
+    """Labels, maps and neighbours of a picture file that somebody gave the page."""
+    title = name or os.path.basename(path)
+    try:
+        look = look_at(library, path)
+        answer = find_similar(library, [look.example], k=NEIGHBOURS)
+    except UnreadableImage as error:
+        return LookResult(title, problem=f"This file could not be read as a picture: {error.reason}.")
+    except (LibraryError, RegconvError) as error:
+        return LookResult(title, problem=str(error))
+    sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
+    return LookResult(title, _labels(look.labels), sheets, look.picture, *_hits(answer), hint=_hint(library, answer))
+
+
+def look_at_photo(library: Library, photo_id: int) -> LookResult:
+    """The same of a photo of the library. Its neighbours come from its stored vectors, even where the file is out of reach."""
+    photo = library.catalog.photo(photo_id)
+    if photo is None:
+        return LookResult("", problem=f"There is no photo with the number {photo_id} in this library any more.")
+    title = os.path.basename(photo.path)
+    try:
+        example = example_of_photo(library, photo_id)
+        without = [] if example.content_id is None else [example.content_id]
+        answer = find_similar(library, [example], k=NEIGHBOURS, without=without)
+    except UnreadableImage as error:
+        return LookResult(title, problem=f"This photo could not be read: {error.reason}.")
+    except (LibraryError, RegconvError) as error:
+        return LookResult(title, problem=str(error))
+    hits, exact = _hits(answer)
+    hint = None if hits else "This is the only photo in the library. Index more folders in the Library tab."
+    try:
+        look = look_at(library, photo.path)
+    except (LibraryError, RegconvError) as error:
+        reason = f"{error.reason}." if isinstance(error, UnreadableImage) else str(error)
+        known = _stored_labels(library, photo.content_id)
+        return LookResult(title, known, [], None, hits, exact, f"The file can't be read now: {reason}", hint)
+    sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
+    return LookResult(title, _labels(look.labels), sheets, look.picture, hits, exact, hint=hint)
+
+
+def view_of_photo(library: Library, photo_id: int, max_side: int = 1024) -> bytes | None:
+    """A photo of the library as JPEG bytes, upright and without metadata, or None where it can't be shown."""
+    photo = library.catalog.photo(photo_id)
+    if photo is None:
+        return None
+    try:
+        return library.decoder.view(photo.path, max_side=max_side)
+    except UnreadableImage:
+        return library.thumbnails.read(photo.digest) if photo.digest else None
+
+
+def folders_in(text: str) -> list[str]:
+    """The folders of a text field with one in each line; a pair of quotes around one, as file managers copy it, is dropped."""
+    lines = (line.strip() for line in text.splitlines())
+    unquoted = (line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "\"'" else line for line in lines)
+    return [os.path.expanduser(line) for line in unquoted if line]
+
+
+def start_job(runner: Runner, text: str, retry_failed: bool = False) -> str | None:
+    """Begin to index the folders in the text; None, or why that was refused."""
+    folders = folders_in(text)
+    if not folders:
+        return "Name a folder first: its full path, one folder in each line."
+    if problems := [problem for folder in folders if (problem := _problem_with(folder))]:
+        return "\n".join(problems)
+    try:
+        runner.start(folders, retry_failed=retry_failed)
+    except Exception as error:
+        # Whatever refuses (a job at work, a changed model, a locked database): the person who pressed Start reads why.
+        log.info("The index job was refused.", exc_info=True)
+        return str(error) or type(error).__name__
+    return None
+
+
+def unreadable(library: Library, limit: int = UNREADABLE_SHOWN) -> list[Unreadable]:
+    """The first files that could not be read, with the reason."""
+    return [Unreadable(photo.path, photo.reason or "") for photo in library.catalog.photos_in("unreadable", limit)]
+
+
+def _problem_with(folder: str) -> str | None:
+    path = Path(folder)
+    if not path.is_absolute():
+        return f"{folder}: give the full path, from / or ~ on."
+    if path.is_file():
+        return f"{folder} is a file; give the folder that it is in."
+    if not path.is_dir():
+        return f"{folder}: there is no such folder on the computer that runs RegConv."
+    return None if os.access(path, os.R_OK | os.X_OK) else f"{folder} may not be read by RegConv."
+
+
+def _hits(answer: Answer) -> tuple[list[Hit], bool]:
+    return [_hit(neighbour) for neighbour in answer.neighbours], answer.exact
+
+
+def _hit(neighbour: Neighbour) -> Hit:
+    return Hit(neighbour.photo.id, os.path.basename(neighbour.photo.path), neighbour.score)
+
+
+def _hint(library: Library, answer: Answer) -> str | None:
+    return None if answer.neighbours else EMPTY_LIBRARY
+
+
+def _labels(labels: Sequence[tuple[int, str, float]]) -> list[tuple[str, float]]:
+    return [(words, probability) for _, words, probability in labels]
+
+
+def _stored_labels(library: Library, content_id: int | None) -> list[tuple[str, float]]:
+    if content_id is None:
+        return []
+    return [(library.label(index), score) for index, score in library.catalog.labels(content_id, library.space_id)]

@@ -1,0 +1,171 @@
+"""The web server: photos by their id, health, and the page mounted on the rest. Nothing is served by path.
+
+`build_app` makes the application, `serve` runs it until it is interrupted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, Header, HTTPException, Response
+
+from index.errors import LibraryError
+from index.library import Library
+from index.runner import Runner
+from index.vectors import faiss_device
+from regconv.errors import RegconvError, UnreadableImage
+from ui.guard import Guard
+from ui.page import build_page
+from ui.theme import STYLE, theme
+
+UPLOAD_LIMIT = "256mb"
+KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
+THUMBNAIL_SIDE = 256
+GRACE_S = 2  # for open connections when the server ends; the page keeps one open all the time
+
+
+class ServerError(Exception):
+    """The server can't be started as asked; the message says what to do."""
+
+
+def build_app(library: Library, runner: Runner | None = None, *, password: str | None = None) -> FastAPI:
+    """The whole application of one library. With a password everything asks for it, under any user name."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=_warm, args=(library,), name="warm", daemon=True).start()
+        yield
+
+    # Without FastAPI's documentation pages: they load scripts from another host.
+    app = FastAPI(title="RegConv", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.has_password = bool(password)
+    _add_photos(app, library)
+    _add_health(app, library)
+    page = build_page(library, runner or Runner(library))
+    gr.mount_gradio_app(
+        app, page, path="/", theme=theme(), css_paths=[STYLE], footer_links=[], run_history=False, ssr_mode=False,
+        pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=UPLOAD_LIMIT, show_error=True,
+        blocked_paths=[str(library.folder)],
+    )  # fmt: skip
+    app.add_middleware(Guard, password=password or None)
+    return app
+
+
+def serve(
+    app: FastAPI, host: str = "127.0.0.1", port: int = 7860, *, ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve until interrupted; `ready` gets the address once the page can be opened. Port 0 takes a free one.
+
+    Raises ServerError where the port is taken, or where others could reach an application without a password.
+    """
+    if not is_loopback(host) and not app.state.has_password:
+        raise ServerError(
+            f"On {host} everybody who reaches this computer could see all photos of the library. "
+            "Give --password, or leave --host out to serve this computer only."
+        )
+    listening = _listen(host, port)
+    address = _address(host, listening.getsockname()[1])
+    # Without a log configuration of its own uvicorn stays quiet; warnings and errors still go to stderr.
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
+    with listening:
+        _Server(config, lambda: ready(address) if ready else None).run(sockets=[listening])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer can reach an address."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _add_photos(app: FastAPI, library: Library) -> None:
+    @app.get("/photos/{photo_id}", summary="A photo as an upright JPEG without metadata")
+    def photo(photo_id: int, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+        path, digest = _find(library, photo_id)
+        return _jpeg(lambda: library.decoder.view(path), f'"{digest}"', if_none_match)
+
+    @app.get("/photos/{photo_id}/thumbnail", summary="A photo as a small JPEG")
+    def thumbnail(photo_id: int, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+        path, digest = _find(library, photo_id)
+
+        def small() -> bytes:
+            return library.thumbnails.read(digest) or library.decoder.view(path, max_side=THUMBNAIL_SIDE)
+
+        return _jpeg(small, f'"{digest}-small"', if_none_match)
+
+
+def _add_health(app: FastAPI, library: Library) -> None:
+    @app.get("/health", summary="Whether the library answers, and with what")
+    def health() -> dict[str, str | int]:
+        numbers = library.catalog.counts(library.space_id)
+        return {"status": "ok", "photos": numbers["present"], "model": library.model, "faiss": faiss_device()}
+
+
+def _find(library: Library, photo_id: int) -> tuple[str, str]:
+    """(path, digest) of a photo that is there to be seen."""
+    photo = library.catalog.photo(photo_id) if 0 < photo_id < 2**63 else None
+    if photo is None:
+        raise HTTPException(404, f"There is no photo with the number {photo_id} in this library.")
+    if photo.state == "gone":
+        raise HTTPException(410, f"Photo {photo_id} is no longer in its folder.")
+    if photo.state == "unreadable" or photo.digest is None:
+        raise HTTPException(404, f"Photo {photo_id} could not be read: {photo.reason or 'no reason was kept'}.")
+    return photo.path, photo.digest
+
+
+def _jpeg(read: Callable[[], bytes], etag: str, if_none_match: str | None) -> Response:
+    headers = {"Cache-Control": f"private, max-age={KEPT_S}", "ETag": etag}
+    if if_none_match == etag:
+        return Response(status_code=304, headers=headers)
+    try:
+        return Response(read(), media_type="image/jpeg", headers=headers)
+    except UnreadableImage as error:
+        raise HTTPException(410, f"This photo can't be read any more: {error.reason}.") from error
+
+
+def _warm(library: Library) -> None:
+    """Load the network before the first person waits for it; what goes wrong is said where it is needed."""
+    with suppress(LibraryError, RegconvError, OSError):
+        library.backbone  # noqa: B018
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ServerError(f"{host} is no address of this computer: {error.strerror}.") from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ServerError(f"Port {port} on {host} can't be used ({error.strerror}). Choose another with --port.") from error
+    return listening
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

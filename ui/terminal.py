@@ -1,0 +1,57 @@
+"""What the terminal shows: results as words. Pure functions; app.py prints them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """An index run: what could not be read, the counts, the time."""
+    lines = [f"Unreadable: {shown(failure['path'])}: {failure['reason']}" for failure in report["failed"]]
+    lines += [f"Left as it was: {shown(folder['path'])}: {folder['reason']}" for folder in report["skipped_folders"]]
+    counts = ", ".join(f"{report[name]} {name}" for name in ("embedded", "unchanged", "moved", "gone"))
+    lines.append(f"{report['seen']} photos seen: {counts}, {len(report['failed'])} unreadable.")
+    lines.append(
+        f"Took {duration(report['seconds'])}, {report['images_per_second']} photos embedded a second, {report['library']}"
+    )
+    return "\n".join(lines)
+
+
+def labels_text(entry: dict[str, Any]) -> str:
+    """One picture of `classify`."""
+    if "error" in entry:
+        return f"{shown(entry['path'])}: {entry['error']}"
+    labels = [f"  {label['score']:6.1%}  {label['label']}" for label in entry["labels"]] or [
+        "  This model has no labels."
+    ]
+    return "\n".join([shown(entry["path"]), *labels])
+
+
+def health_text(health: dict[str, Any]) -> str:
+    """The doctor's findings, a line each."""
+    lines = [f"Mended: {line}" for line in health["mended"]]
+    lines += [f"{'ok ' if check['ok'] else 'NOT'}  {check['name']}: {check['detail']}" for check in health["checks"]]
+    if health["recall_at_10"] is not None:
+        lines.append(f"     recall@10: {health['recall_at_10']:.4f}")
+    return "\n".join(
+        [*lines, f"     FAISS: {health['faiss']}", "All is well." if health["ok"] else "Something is wrong."]
+    )
+
+
+def pace(rate: float | None, left: float | None, failed: int) -> str:
+    """Rate, time left and failures so far, as a progress line shows them."""
+    words = [] if rate is None or left is None else [f"{rate:.1f} photos/s", f"{duration(left)} left"]
+    return ", ".join(words + [f"{failed} unreadable"] * (failed > 0))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min 05 s, 2 h 07 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def shown(path: str) -> str:
+    """A path that a terminal can show: bytes that are no text, and control characters, are written out."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
