@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -75,7 +75,7 @@ class Decoder:
         self._batch.close()
         self._interactive.close()
 
-    def decode(self, tasks: Iterable[DecodeTask]) -> Iterator[Result]:
+    def decode(self, tasks: Iterable[DecodeTask]) -> Generator[Result, None, None]:
         """One result for each task, in order. Looks a bounded number of tasks ahead; closing early drops those."""
         look_ahead = self.workers * _AHEAD_PER_WORKER
         waiting: deque[tuple[DecodeTask, Future]] = deque()

@@ -1,0 +1,123 @@
+"""A library that needs no network: its backbone embeds mean colours, so that anyone can check a neighbour by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import index.library
+from index.job import index_folder
+from index.library import Library
+from regconv.backbone import Parts
+from regconv.images import Recipe
+
+COLOURS = {
+    "red": (220, 30, 30),
+    "rose": (220, 60, 90),
+    "green": (30, 200, 40),
+    "lime": (90, 220, 40),
+    "blue": (20, 40, 210),
+}
+
+
+class ColourBackbone:
+    """stage1 is the mean colour of the picture's upper half, stage2 (the pooled part) of the whole. It has two labels."""
+
+    batch_size = 4
+    engine = "colour"
+    device = "cpu"
+    provenance = {"engine": "colour"}  # noqa: RUF012
+
+    def __init__(self, description: Any) -> None:
+        self.description = description
+        self.embedded = 0  # pictures so far: what a test asks to know that nothing was embedded again
+
+    def embed(self, pictures: np.ndarray) -> Parts:
+        self.embedded += len(pictures)
+        vectors, norms = {}, {}
+        for name, half in (("stage1", pictures[:, : pictures.shape[1] // 2]), ("stage2", pictures)):
+            means = half.astype(np.float32).mean(axis=(1, 2))
+            norms[name] = np.linalg.norm(means, axis=1)
+            vectors[name] = means / np.maximum(norms[name], 1e-12)[:, None]
+        warm = vectors["stage2"][:, 0] > vectors["stage2"][:, 2]
+        labels = np.where(warm[:, None], [[0, 1]], [[1, 0]])
+        return Parts(("stage1", "stage2"), vectors, norms, labels, np.tile(np.float32([0.9, 0.1]), (len(pictures), 1)))
+
+
+def _describe(model: str, *, digest_cache: Path | None = None) -> Any:
+    return SimpleNamespace(
+        name=model,
+        recipe=Recipe(size=32, crop_pct=0.875, resample=2),
+        parts=(("stage1", 3), ("stage2", 3)),
+        pooled="stage2",
+        labels={0: "warm, hot", 1: "cold"},
+        preprocessing={"size": 32},
+        weights_digest=f"digest of {model}",
+        space=f"space of {model}",
+        note=None,
+        stages=(),
+    )
+
+
+@pytest.fixture
+def open_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Library]]:
+    """Opens the library in tmp_path/library, as often as it is called; all are closed at the end."""
+    monkeypatch.setattr(index.library, "describe", _describe)
+    monkeypatch.setattr(index.library, "load_backbone", lambda description, device: ColourBackbone(description))
+    opened: list[Library] = []
+
+    def open_one(**options: Any) -> Library:
+        options = {"folder": tmp_path / "library", "model": "colours", "create": True} | options
+        opened.append(Library.open(**options))
+        return opened[-1]
+
+    yield open_one
+    for library in opened:
+        library.close()
+
+
+@pytest.fixture
+def library(open_library: Callable[..., Library]) -> Library:
+    """A fresh library."""
+    return open_library()
+
+
+@pytest.fixture
+def paint() -> Callable[..., Path]:
+    """Writes a picture of one of COLOURS; its seed makes the bytes, and hardly the colour, its own."""
+
+    def paint_one(path: Path, colour: str, seed: int = 0, **options: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(seed).integers(-4, 5, (48, 64, 3))
+        Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8)).save(path, **options)
+        return path
+
+    return paint_one
+
+
+@pytest.fixture
+def photos(tmp_path: Path, paint: Callable[..., Path]) -> Path:
+    """A folder with one photo of each colour."""
+    for colour in COLOURS:
+        paint(tmp_path / "photos" / f"{colour}.png", colour)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def run() -> Callable[..., dict[str, Any]]:
+    """Runs an index job to its end and returns its report."""
+
+    def run_one(library: Library, *folders: Path, **options: Any) -> dict[str, Any]:
+        *_, last = index_folder(library, [str(folder) for folder in folders], **options)
+        assert last.report is not None
+        report = last.report
+        assert report["seen"] == report["embedded"] + report["unchanged"] + report["moved"] + len(report["failed"])
+        return report
+
+    return run_one
