@@ -136,6 +136,8 @@ def start_worker(memory_mb: int) -> None:
     """Make this process one that decodes: quiet on Ctrl-C, gone with its parent, limited in memory, single-threaded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to every process; the parent decides
     _end_with_parent()
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)  # codecs write to stderr, and the terminal is the parent's progress bar
     # One picture per process is the parallelism; a codec's own threads would only add their stacks to the limit.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     pillow_heif.options.DECODE_THREADS = 1

@@ -35,6 +35,7 @@ __all__ = ["FileBytes", "Limits", "Picture", "Recipe", "looks_like_image", "open
 Source = str | os.PathLike[str] | bytes | IO[bytes]
 Size = tuple[int, int]  # width, height
 
+_ENDS_EARLY = re.compile("truncated|end of file|unexpected end|not enough|requires a buffer", re.IGNORECASE)
 _RULES = 1  # to be raised when the same file would give other pixels than before
 
 
@@ -151,6 +152,8 @@ def open_picture(
     kind = format_of(data[:HEAD_BYTES])
     if kind is None:
         raise UnreadableImage(name, "is not a picture, or of a kind that is not read here")
+    if kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data):  # its decoder does not say why it fails
+        raise UnreadableImage(name, "the file ends early")
     try:
         with _quiet_pillow(), decoder_of(kind)(io.BytesIO(data), "") as image:
             pixels = image.width * image.height
@@ -226,7 +229,7 @@ def _reason(error: BaseException, limits: Limits) -> str:
         return f"has {int(pixels[1]):,} pixels, the limit is {limits.max_pixels:,}" if pixels else "has too many pixels"
     if isinstance(error, MemoryError):
         return "needs more memory to decode than one picture is allowed"
-    if isinstance(error, EOFError) or re.search("truncated|end of file|unexpected end|not enough", said, re.IGNORECASE):
+    if isinstance(error, EOFError) or _ENDS_EARLY.search(said):
         return "the file ends early"
     return f"is damaged ({said[:200] or type(error).__name__})"
 
