@@ -212,12 +212,13 @@ def _recomputed(layer: nn.Module, x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _statistics_kept(layer: nn.Module) -> Iterator[None]:
-    """Inside, batch norms in training mode normalise as ever but do not count the batch a second time."""
-    norms = [module for module in layer.modules() if isinstance(module, nn.BatchNorm2d) and module.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    """Inside, batch norms count the batch in copies of their statistics: it was counted on the way forward."""
+    norms = [module for module in layer.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers()]
+    for norm, name, buffer in kept:
+        setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer)
