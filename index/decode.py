@@ -20,7 +20,16 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from index.decode_worker import Decoded, DecodeTask, Failure, Known, decode_file, start_worker, view_file
+from index.decode_worker import (
+    OUT_OF_MEMORY,
+    Decoded,
+    DecodeTask,
+    Failure,
+    Known,
+    decode_file,
+    start_worker,
+    view_file,
+)
 from regconv.errors import UnreadableImage
 from regconv.images import Limits, Recipe
 
@@ -172,6 +181,8 @@ class _Workers:
                 return Failure(path, "the decoding processes stopped answering")
             except BrokenProcessPool:
                 future = again()
+            except MemoryError:
+                return Failure(path, OUT_OF_MEMORY)
             except Exception as error:  # noqa: BLE001  one bad file must not end the job; whatever it is, it is said
                 return Failure(path, f"could not be decoded ({type(error).__name__}: {error})")
         return Failure(path, "broke the decoding processes several times")

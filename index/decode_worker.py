@@ -6,13 +6,11 @@ A worker is thrown away when it hangs, crashes or wants too much memory; nothing
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import io
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,8 +27,7 @@ from regconv.images import Limits, Picture, Recipe, draft_size, open_picture, pr
 THUMBNAIL_PX = 384  # long side
 _THUMBNAIL_QUALITY = 80
 _JPEG_LARGEST_PX = 65_500  # a side longer than this does not fit into the format
-_OUT_OF_MEMORY = "needs more memory to decode than one picture is allowed"
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+OUT_OF_MEMORY = "needs more memory to decode than one picture is allowed"
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def decode_file(task: DecodeTask, recipe: Recipe, limits: Limits) -> Decoded | K
     except UnreadableImage as error:
         return Failure(task.path, error.reason, size, mtime_ns)
     except MemoryError:
-        return Failure(task.path, _OUT_OF_MEMORY, size, mtime_ns)
+        return Failure(task.path, OUT_OF_MEMORY, size, mtime_ns)
 
 
 def view_file(path: str, limits: Limits, max_side: int | None, quality: int) -> bytes | Failure:
@@ -109,7 +106,7 @@ def view_file(path: str, limits: Limits, max_side: int | None, quality: int) -> 
     except UnreadableImage as error:
         return Failure(path, error.reason)
     except MemoryError:
-        return Failure(path, _OUT_OF_MEMORY)
+        return Failure(path, OUT_OF_MEMORY)
 
 
 def thumbnail(picture: Picture) -> bytes:
@@ -146,15 +143,21 @@ def start_worker(memory_mb: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """However the parent ends: the kernel's signal where there is one, and a thread that waits for the parent's pipe.
+    """However the parent ends: by a thread that waits for its end of a pipe to close, and by a signal of the same pipe.
 
-    The kernel's signal reaches a worker that is stuck in a decoder and never lets a Python thread run.
+    The signal's default action ends a worker that is stuck in a decoder and lets no Python thread run. (The kernel's
+    signal at a parent's death would not do: the parent there is the server that forks, and its children keep that alive.)
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent,), name="end with parent", daemon=True).start()
+    if parent is None:
+        return
+    threading.Thread(target=_exit_after, args=(parent,), name="end with parent", daemon=True).start()
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # no fcntl, no O_ASYNC, not on this kind of pipe
+        import fcntl
+
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
 
 
 def _exit_after(parent: BaseProcess) -> None:
