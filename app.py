@@ -55,7 +55,9 @@ class Settings:
 
     def answer(self, document: Any, text: Callable[[], str]) -> None:
         """The command's result: one JSON document, or words."""
-        click.echo(json.dumps(document, indent=2) if self.as_json else text())
+        shown = json.dumps(document, indent=2) if self.as_json else text()
+        if shown:
+            click.echo(shown)
 
 
 def verb(function: Callable[..., int | None]) -> click.Command:
@@ -97,7 +99,7 @@ def ui(settings: Settings, host: str, port: int, password: str | None) -> None:
 
     with settings.open(create=True) as library:
         click.echo(f"RegConv is at http://{host}:{port}  (Ctrl-C ends it)", err=settings.as_json)
-        serve(library, host, port, password)
+        serve(library, host, port, password=password)
 
 
 @verb
@@ -175,7 +177,9 @@ def classify(settings: Settings, images: tuple[str, ...], k: int) -> int:
                 continue
             found = [{"index": index, "label": label, "score": round(score, 6)} for index, label, score in labels]
             document.append({"path": image, "labels": found, "own_labels": []})
-    settings.answer(document, lambda: "\n".join(terminal.labels_text(entry) for entry in document))
+    settings.answer(
+        document, lambda: "\n".join(terminal.labels_text(entry) for entry in document if "error" not in entry)
+    )
     return COULD_NOT if all("error" in entry for entry in document) else DONE
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
 from regconv.images import open_image
 
@@ -37,7 +37,7 @@ FINISHED = "finished.txt"
 def make_sample(folder: Path) -> int:
     """How many pictures the sample library in `folder` has; they are written where they are not there yet.
 
-    Each photograph becomes eleven files: itself, re-encoded, lying on its side with an EXIF note, mirrored, turned, grey,
+    Each photograph becomes eleven files: itself, re-encoded, lying on its side with an EXIF note, mirrored, turned, brighter,
     small, and four crops. The same bytes every time.
     """
     count = len(PHOTOGRAPHS) * len(VARIANTS)
@@ -55,7 +55,7 @@ def make_sample(folder: Path) -> int:
 
 
 VARIANTS = (
-    ".jpg", "-again.jpg", "-on-its-side.jpg", "-mirrored.jpg", "-turned.png", "-grey.webp", "-small.jpg",
+    ".jpg", "-again.jpg", "-on-its-side.jpg", "-mirrored.jpg", "-turned.png", "-brighter.webp", "-small.jpg",
     "-crop-1.jpg", "-crop-2.jpg", "-crop-3.jpg", "-crop-4.webp",
 )  # fmt: skip
 
@@ -67,12 +67,12 @@ def _variants(photograph: Image.Image, seed: int) -> Iterator[tuple[str, Image.I
     width, height = photograph.size
     pictures: dict[str, tuple[Image.Image, dict]] = {
         ".jpg": (photograph, {"quality": 92}),
-        "-again.jpg": (photograph, {"quality": 70}),
+        "-again.jpg": (photograph, {"quality": 80}),
         "-on-its-side.jpg": (photograph.transpose(Image.Transpose.ROTATE_90), {"quality": 92, "exif": rotated}),
         "-mirrored.jpg": (ImageOps.mirror(photograph), {"quality": 92}),
         "-turned.png": (photograph.transpose(Image.Transpose.ROTATE_180), {}),
-        "-grey.webp": (ImageOps.grayscale(photograph), {"quality": 85}),
-        "-small.jpg": (photograph.resize((width // 2, height // 2), Image.Resampling.LANCZOS), {"quality": 88}),
+        "-brighter.webp": (ImageEnhance.Brightness(photograph).enhance(1.4), {"quality": 85}),
+        "-small.jpg": (photograph.resize((width // 3, height // 3), Image.Resampling.LANCZOS), {"quality": 88}),
     }
     random = np.random.default_rng(seed)
     for ending in VARIANTS[len(pictures) :]:

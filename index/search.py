@@ -106,9 +106,8 @@ def find_similar(
 
 
 def _query(part: str, plus: Sequence[Example], minus: Sequence[Example]) -> np.ndarray:
-    total = np.sum([example.vectors[part] for example in plus], axis=0, dtype=np.float32)
-    if minus:
-        total = total - np.sum([example.vectors[part] for example in minus], axis=0, dtype=np.float32)
+    signed = [example.vectors[part] for example in plus] + [-example.vectors[part] for example in minus]
+    total = np.stack(signed).sum(axis=0, dtype=np.float32)
     length = float(np.linalg.norm(total))
     if length < 1e-6:
         raise LibraryError("Nothing is left to search for: the pictures cancel each other, or show nothing at all.")

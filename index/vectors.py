@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -45,7 +46,7 @@ class VectorIndex:
         self.choice = choice or choose(0, dim, gpu_memory=_gpu_memory(), cpu_memory=psutil.virtual_memory().available)
         self._index = faiss.IndexIDMap2(_flat(dim, self.choice))
         self._clone: faiss.Index | None = None
-        self._resources: object | None = None
+        self._resources: Any = None
         self._lock = threading.RLock()
 
     @classmethod
@@ -74,7 +75,8 @@ class VectorIndex:
         """Take ids out; how many were in."""
         with self._lock:
             self._clone = None
-            return int(self._index.remove_ids(np.ascontiguousarray(ids, np.int64)))
+            chosen = np.ascontiguousarray(ids, np.int64)
+            return int(self._index.remove_ids(faiss.IDSelectorBatch(len(chosen), faiss.swig_ptr(chosen))))
 
     def search(self, queries: np.ndarray, k: int, ids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Cosines float32 (q, k) and content ids int64 (q, k), best first, ties by the smaller id.
@@ -133,7 +135,9 @@ class VectorIndex:
             return self._index.search(xq, k)
         chosen = np.ascontiguousarray(ids, np.int64)
         selector = faiss.IDSelectorBatch(len(chosen), faiss.swig_ptr(chosen))
-        return self._index.search(xq, k, params=faiss.SearchParameters(sel=selector))
+        params = faiss.SearchParameters()
+        params.sel = selector
+        return self._index.search(xq, k, params=params)
 
     def _search_gpu(self, xq: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Candidates from the float16 clone, ranked by the CPU's stored vectors."""

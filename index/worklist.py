@@ -56,5 +56,5 @@ class IdSet:
         """Take an id out."""
         self._present[photo_id] = 0
 
-    def __contains__(self, photo_id: int) -> bool:
-        return bool(self._present[photo_id])
+    def __contains__(self, photo_id: object) -> bool:
+        return isinstance(photo_id, int) and bool(self._present[photo_id])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -97,7 +97,7 @@ class Catalog:
             rows += [_photo(stamp, UNREADABLE, None, reason) for stamp, reason in batch.failures]
             self._write_photos(connection, rows)
 
-    def mark_gone(self, folders: Iterable[str], spared: Collection[str], seen: Collection[int], newest: int) -> int:
+    def mark_gone(self, folders: Iterable[str], spared: Collection[str], seen: Container[int], newest: int) -> int:
         """How many photos below the folders are now gone: those up to the id `newest` that were not seen.
 
         What lies below a spared folder (one that could not be listed) stays as it was.

@@ -19,8 +19,6 @@ def report_text(report: dict[str, Any]) -> str:
 
 def labels_text(entry: dict[str, Any]) -> str:
     """One picture of `classify`."""
-    if "error" in entry:
-        return f"{shown(entry['path'])}: {entry['error']}"
     labels = [f"  {label['score']:6.1%}  {label['label']}" for label in entry["labels"]] or [
         "  This model has no labels."
     ]
