@@ -53,7 +53,9 @@ class Guard:
                 await send({"type": "websocket.close", "code": 1008})
                 return
             refusal = PlainTextResponse(
-                "This library asks for its password.", 401, {"WWW-Authenticate": 'Basic realm="RegConv", charset="UTF-8"'}
+                "This library asks for its password.",
+                401,
+                {"WWW-Authenticate": 'Basic realm="RegConv", charset="UTF-8"'},
             )
             await refusal(scope, receive, send_guarded)
             return

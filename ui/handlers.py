@@ -78,8 +78,13 @@ def machine(library: Library) -> Machine:
     try:
         backbone = library.backbone
     except (LibraryError, RegconvError) as error:
-        return Machine(library.model, "", "", faiss_device(), str(error))
-    return Machine(library.model, backbone.engine, backbone.device, faiss_device())
+        return Machine(model_name(library), "", "", faiss_device(), str(error))
+    return Machine(model_name(library), backbone.engine, backbone.device, faiss_device())
+
+
+def model_name(library: Library) -> str:
+    """The model's hub name, or the last part of its folder: pages show no paths of the computer."""
+    return os.path.basename(library.model) if os.path.isabs(library.model) else library.model
 
 
 def look_at_upload(library: Library, path: str, name: str | None = None) -> LookResult:
@@ -89,7 +94,7 @@ def look_at_upload(library: Library, path: str, name: str | None = None) -> Look
         look = look_at(library, path)
         answer = find_similar(library, [look.example], k=NEIGHBOURS)
     except UnreadableImage as error:
-        return LookResult(title, problem=f"This file could not be read as a picture: {error.reason}.")
+        return LookResult(title, problem=f"{title} could not be read as a picture: {error.reason}.")
     except (LibraryError, RegconvError) as error:
         return LookResult(title, problem=str(error))
     sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
@@ -107,7 +112,7 @@ def look_at_photo(library: Library, photo_id: int) -> LookResult:
         without = [] if example.content_id is None else [example.content_id]
         answer = find_similar(library, [example], k=NEIGHBOURS, without=without)
     except UnreadableImage as error:
-        return LookResult(title, problem=f"This photo could not be read: {error.reason}.")
+        return LookResult(title, problem=f"{title} could not be read: {error.reason}.")
     except (LibraryError, RegconvError) as error:
         return LookResult(title, problem=str(error))
     hits, exact = _hits(answer)

@@ -99,4 +99,6 @@ def _ago(moment: datetime | None) -> str:
     if moment is None:
         return ""
     seconds = (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds()
-    return ", just now" if seconds < 90 else f", {duration(seconds)} ago" if seconds < 86_400 else f", {moment:%Y-%m-%d}"
+    return (
+        ", just now" if seconds < 90 else f", {duration(seconds)} ago" if seconds < 86_400 else f", {moment:%Y-%m-%d}"
+    )

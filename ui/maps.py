@@ -16,6 +16,7 @@ from PIL import Image
 
 SHOWN = 16  # channels on a sheet: four by four stays readable on a phone
 QUIET = 0.05  # a map that varies less than this share of its stage's strongest is not blown up to full contrast
+BETWEEN = (112, 102, 108)  # the lines between maps: told from dark and light maps, on dark and light pages
 BLOCKS_FROM = 3  # enlarged this often or more, a cell is shown as the block that it is, not smoothed away
 
 
@@ -42,7 +43,9 @@ class Sheet:
     picture: np.ndarray  # uint8 (H, W, 3)
 
 
-def stage_sheets(stem: np.ndarray, stages: Sequence[np.ndarray], facts: Sequence[StageFacts], **look: int) -> list[Sheet]:
+def stage_sheets(
+    stem: np.ndarray, stages: Sequence[np.ndarray], facts: Sequence[StageFacts], **look: int
+) -> list[Sheet]:
     """Sheets of the stem (1, c, h, w) and of every stage (1, c, h, w); `look` goes to `stage_picture`."""
     return [
         stage_sheet(maps[0], fact.name, fact.stride, **look) for maps, fact in zip((stem, *stages), facts, strict=True)
@@ -72,7 +75,9 @@ def strongest(maps: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-means, kind="stable")[:count]
 
 
-def stage_picture(maps: np.ndarray, *, count: int = SHOWN, columns: int = 4, tile: int = 96, gap: int = 3) -> np.ndarray:
+def stage_picture(
+    maps: np.ndarray, *, count: int = SHOWN, columns: int = 4, tile: int = 96, gap: int = 4
+) -> np.ndarray:
     """A contact sheet, uint8 (H, W, 3), of the `count` strongest channels of maps (c, h, w), each with a contrast of its own.
 
     `tile` is the longer side of one map in pixels, `gap` the width of the lines between them.
@@ -83,7 +88,7 @@ def stage_picture(maps: np.ndarray, *, count: int = SHOWN, columns: int = 4, til
     cells_high, cells_wide = maps.shape[1:]
     high, wide = (max(1, round(tile * side / max(cells_high, cells_wide))) for side in (cells_high, cells_wide))
     sheet = np.empty((rows * (high + gap) - gap, columns * (wide + gap) - gap, 3), np.uint8)
-    sheet[:] = RAMP[0]  # also where the last row is not full
+    sheet[:] = BETWEEN
     for position, brightness in enumerate(_brightness(chosen)):
         top, left = position // columns * (high + gap), position % columns * (wide + gap)
         sheet[top : top + high, left : left + wide] = RAMP[_resized(brightness, wide, high)]

@@ -9,8 +9,10 @@ import base64
 import html
 from collections.abc import Sequence
 
-from ui.handlers import Hit, LookResult, Machine, Unreadable
-from ui.job_words import JobView, photos
+import numpy as np
+
+from ui.handlers import NEIGHBOURS, Hit, LookResult, Machine, Unreadable
+from ui.job_words import JobView
 from ui.maps import Sheet, encoded
 
 THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
@@ -28,51 +30,46 @@ def header(machine: Machine | None, note: str | None) -> str:
     return (
         '<header class="rc-header"><h1>RegConv</h1>'
         "<p>See what a network sees in a picture, and find the photos that look like it.</p></header>"
-        f'{warning}<p class="rc-machine">{_machine(machine)}</p>'
+        f'<p class="rc-machine">{_machine(machine)}</p>{warning}'
     )
 
 
 def labels(result: LookResult | None) -> str:
-    """Bars, one for each label; before the first picture, what to do."""
-    if result is None:
-        return _empty("What the network takes the picture for will stand here.")
-    if not result.labels:
-        return "" if result.problem else _empty("This model names no labels.")
-    rows = "".join(
-        f'<li><span class="rc-label">{text(words)}</span><span class="rc-percent">{probability:.1%}</span>'
-        f'<span class="rc-bar"><span style="width:{100 * probability:.1f}%"></span></span></li>'
-        for words, probability in result.labels
-    )
-    return f'<section class="rc-labels" aria-label="Labels"><h2>Labels</h2><ol>{rows}</ol></section>'
+    """Bars, one for each label; before the first picture, their place."""
+    if result is not None and not result.labels:
+        return _section("Labels", _about("This model names no labels."))
+    rows = _BLANK_BARS if result is None else "".join(_bar(words, share) for words, share in result.labels)
+    return f'<section class="rc-section rc-labels"><h2>Labels</h2><ol>{rows}</ol></section>'
 
 
 def neighbours(result: LookResult | None, hint: str | None = None) -> str:
     """The photos most like the query, best first: each a button that makes it the query, with a link to the photo itself."""
     if result is None:
-        return _section("Photos like it", _empty(hint or "Give a picture, and the photos most like it appear here."))
+        about = _about("Give a picture, and the photos most like it appear here.")
+        return _section("Photos like it", _empty(hint) if hint else about + f'<ul class="rc-grid">{_BLANK_CARDS}</ul>')
     if not result.hits:
-        return _section("Photos like it", _problem(result.problem) + (_empty(result.hint) if result.hint else ""))
-    about = "best first; the number is the cosine of the two vectors" + ("" if result.exact else ", found approximately")
+        return _section("Photos like it", _empty(result.hint or "There is nothing like it in this library."))
+    about = "Best first, by cosine similarity" + ("." if result.exact else ", found approximately.")
+    about += " Click a photo to search with it."
     cards = "".join(_card(hit) for hit in result.hits)
-    return _section(f"Photos like {text(result.title)}", f'<p class="rc-about">{about}</p><ul class="rc-grid">{cards}</ul>')
+    return _section(f"Photos like {text(result.title)}", _about(about) + f'<ul class="rc-grid">{cards}</ul>')
 
 
-def stages(result: LookResult | None) -> str:
-    """Stem and stages, each a sheet of maps under the words that say how to read it."""
-    if result is None or not result.sheets:
-        trouble = _problem(result.problem) if result is not None and result.hits else ""
-        placeholder = trouble or _empty("The maps of the stem and of every stage will stand here.")
-        return _section("What the network saw", placeholder)
-    saw = ""
-    if result.saw is not None:
-        picture = _data_url(encoded(result.saw, "JPEG", 90), "jpeg")
-        saw = (
-            f'<figure class="rc-stage"><figcaption><b>input</b>{result.saw.shape[1]} x {result.saw.shape[0]} pixels'
-            f'</figcaption><img src="{picture}" alt="The picture as the network got it"></figure>'
+def stages(result: LookResult | None, names: Sequence[str] = ()) -> str:
+    """Stem and stages, each a sheet of maps under the words that say how to read it; before that, places for `names`."""
+    about = _about(
+        "The channels that answered strongest, dark to light. Later stages see larger things in fewer cells."
+    )
+    if result is None:
+        figures = "".join(
+            f'<figure class="rc-stage"><figcaption><b>{text(name)}</b></figcaption><i></i></figure>' for name in names
         )
-    figures = saw + "".join(_stage(sheet) for sheet in result.sheets)
-    about = "In each stage the channels that answered strongest, dark to light. Later stages see larger things in fewer cells."
-    return _section("What the network saw", f'<p class="rc-about">{about}</p><div class="rc-stages">{figures}</div>')
+        return _section("What the network sees", about + f'<div class="rc-stages" aria-hidden="true">{figures}</div>')
+    if not result.sheets:
+        return _section("What the network sees", _problem(result.problem))
+    figures = "" if result.saw is None else _input(result.saw)
+    figures += "".join(_stage(sheet) for sheet in result.sheets)
+    return _section("What the network sees", about + f'<div class="rc-stages">{figures}</div>')
 
 
 def counts(numbers: dict[str, int]) -> str:
@@ -108,7 +105,7 @@ def unreadable(files: Sequence[Unreadable], total: int) -> str:
     if not files:
         return ""
     rows = "".join(f"<tr><td>{text(file.path)}</td><td>{text(file.reason)}</td></tr>" for file in files)
-    more = f'<p class="rc-about">The first {len(files):,} of {total:,}.</p>' if total > len(files) else ""
+    more = _about(f"The first {len(files):,} of {total:,}.") if total > len(files) else ""
     head = "<thead><tr><th>File</th><th>Why it could not be read</th></tr></thead>"
     table = f'<div class="rc-table"><table>{head}<tbody>{rows}</tbody></table></div>'
     return _section(f"Unreadable files ({total:,})", more + table)
@@ -133,14 +130,30 @@ def _machine(machine: Machine | None) -> str:
     return " ".join(f"<span><b>{name}</b> {text(value)}</span>" for name, value in parts.items())
 
 
+def _bar(words: str, share: float) -> str:
+    return (
+        f'<li><span class="rc-label">{text(words)}</span><span class="rc-percent">{share:.1%}</span>'
+        f'<span class="rc-bar"><span style="width:{100 * share:.1f}%"></span></span></li>'
+    )
+
+
 def _card(hit: Hit) -> str:
     name, score = text(hit.name), f"{hit.score:.3f}"
     side = THUMBNAIL_SIDE
     return (
-        f'<li><button type="button" data-photo="{hit.photo_id}" aria-label="{name}, similarity {score}: search with this photo">'
-        f'<img src="/photos/{hit.photo_id}/thumbnail" alt="{name}" loading="lazy" width="{side}" height="{side}">'
-        f'</button><p><span class="rc-name" title="{name}">{name}</span><span class="rc-score">{score}</span></p>'
-        f'<a href="/photos/{hit.photo_id}" target="_blank" rel="noopener" aria-label="Open {name}">Open</a></li>'
+        f'<li><button type="button" data-photo="{hit.photo_id}" aria-label="Search with {name}, similarity {score}">'
+        f'<img src="/photos/{hit.photo_id}/thumbnail" alt="{name}" loading="lazy" width="{side}" height="{side}"></button>'
+        f'<p class="rc-name" title="{name}">{name}</p><p class="rc-under"><span class="rc-score">{score}</span>'
+        f'<a href="/photos/{hit.photo_id}" target="_blank" rel="noopener" aria-label="Open {name}">Open</a></p></li>'
+    )
+
+
+def _input(saw: np.ndarray) -> str:
+    source = _data_url(encoded(saw, "JPEG", 90), "jpeg")
+    numbers = f"{saw.shape[1]} x {saw.shape[0]} pixels, as the network gets them"
+    return (
+        f'<figure class="rc-stage"><figcaption><b>input</b>{numbers}</figcaption>'
+        f'<img src="{source}" alt="The picture as the network gets it" width="{saw.shape[1]}" height="{saw.shape[0]}"></figure>'
     )
 
 
@@ -148,10 +161,10 @@ def _stage(sheet: Sheet) -> str:
     name, _, numbers = sheet.words.partition(": ")
     source = _data_url(encoded(sheet.picture, "WEBP", 82), "webp")
     height, width = sheet.picture.shape[:2]
-    alt = f"Maps of {len(sheet.shown)} of {sheet.channels} channels"
+    alt = f"{name}: maps of {len(sheet.shown)} of {sheet.channels} channels"
     return (
         f'<figure class="rc-stage"><figcaption><b>{text(name)}</b>{text(numbers)}</figcaption>'
-        f'<img src="{source}" alt="{text(name)}: {alt}" width="{width}" height="{height}"></figure>'
+        f'<img src="{source}" alt="{text(alt)}" width="{width}" height="{height}"></figure>'
     )
 
 
@@ -163,6 +176,10 @@ def _section(title: str, body: str) -> str:
     return f'<section class="rc-section"><h2>{title}</h2>{body}</section>'
 
 
+def _about(words: str) -> str:
+    return f'<p class="rc-about">{text(words)}</p>'
+
+
 def _empty(words: str) -> str:
     return f'<p class="rc-empty">{text(words)}</p>'
 
@@ -172,4 +189,10 @@ def _problem(words: str | None) -> str:
     return f'<p class="rc-problem" role="alert">{lines}</p>' if lines else ""
 
 
-__all__ = ["counts", "empty_hint", "header", "job", "labels", "neighbours", "photos", "problem", "stages", "text", "unreadable"]
+# What stands where results will be, in their size: nothing moves when they come.
+_BLANK_CARDS = (
+    '<li class="rc-blank"><i></i><p class="rc-name">&nbsp;</p><p class="rc-under">&nbsp;</p></li>' * NEIGHBOURS
+)
+_BLANK_BARS = (
+    '<li><span class="rc-label">&nbsp;</span><span class="rc-percent"></span><span class="rc-bar"></span></li>' * 5
+)

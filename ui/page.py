@@ -18,6 +18,7 @@ POLL_S = 1.0
 CACHE_S = 3600  # what people upload is deleted after an hour, and when the server ends
 BROWSERS_SHOW = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 _CHOOSE = Path(__file__).with_name("neighbours.js").read_text()
+_PASTE = Path(__file__).with_name("paste.js").read_text()
 _FAST: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -25,13 +26,14 @@ def build_page(library: Library, runner: Runner) -> gr.Blocks:
     """The whole page of one library. Theme and style are given where it is mounted."""
     events = _Events(library, runner)
     with gr.Blocks(title="RegConv", analytics_enabled=False, delete_cache=(CACHE_S // 4, CACHE_S)) as page:
-        header = gr.HTML(markup.header(None, library.space.note))
+        header = _html(markup.header(None, library.space.note), "header")
         with gr.Tabs():
             with gr.Tab("Look", id="look") as look:
                 asked = _look_tab(events)
             with gr.Tab("Library", id="library") as admin:
                 timer = _library_tab(events, page)
         page.load(events.machine, outputs=header, show_progress="hidden", api_visibility="private")
+        page.load(None, js=_PASTE)
         look.select(lambda: gr.Timer(active=False), outputs=timer, **_FAST)
         look.select(events.hint, asked["query"], asked["neighbours"], **_FAST)
         admin.select(lambda: gr.Timer(active=True), outputs=timer, **_FAST)
@@ -43,26 +45,30 @@ def _look_tab(events: _Events) -> dict[str, Any]:
     with gr.Row(elem_classes="rc-look"):
         with gr.Column(scale=2, min_width=280):
             picture = gr.Image(
-                label="Your picture", type="filepath", sources=["upload", "clipboard"], buttons=[], height=300,
+                label="Your picture", type="filepath", sources=["upload", "clipboard"], buttons=[], height=280,
                 elem_id="query", placeholder="Drop a picture here, paste one, or click to choose",
             )  # fmt: skip
-            problem = gr.HTML("", elem_id="look-problem")
-            labels = gr.HTML(markup.labels(None), elem_id="labels")
+            problem = _html("", "look-problem")
+            labels = _html(markup.labels(None), "labels")
         with gr.Column(scale=5, min_width=320):
-            neighbours = gr.HTML(events.no_neighbours(), js_on_load=_CHOOSE, elem_id="neighbours")
-    stages = gr.HTML(markup.stages(None), elem_id="stages")
+            neighbours = _html(events.no_neighbours(), "neighbours", js_on_load=_CHOOSE)
+    stages = _html(events.no_stages(), "stages")
     shown = [query, problem, labels, neighbours, stages]
     options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": [picture], "concurrency_limit": 2}
-    picture.upload(events.look_at_upload, picture, [picture, *shown], preprocess=False, **options)
+    picture.input(events.look_at_upload, picture, [picture, *shown], preprocess=False, **options)
     neighbours.choose(events.look_at_photo, None, [picture, *shown], trigger_mode="always_last", **options)
     picture.clear(events.cleared, None, shown, **_FAST)
     return {"query": query, "neighbours": neighbours}
 
 
+def _html(value: str, elem_id: str, **options: Any) -> gr.HTML:
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, **options)
+
+
 def _library_tab(events: _Events, page: gr.Blocks) -> gr.Timer:
     timer = gr.Timer(POLL_S, active=False)
     shown_unreadable = gr.State(-1)
-    counts = gr.HTML(elem_id="counts")
+    counts = _html("", "counts")
     with gr.Group(elem_classes="rc-start"):
         folders = gr.Textbox(
             label="Folders with pictures", lines=2, max_lines=8, elem_id="folders",
@@ -70,12 +76,12 @@ def _library_tab(events: _Events, page: gr.Blocks) -> gr.Timer:
             "Folders inside are included; your files are only read.",
         )  # fmt: skip
         retry = gr.Checkbox(label="Try unreadable files again", elem_id="retry")
-    problem = gr.HTML("", elem_id="start-problem")
+    problem = _html("", "start-problem")
     with gr.Row(elem_classes="rc-buttons"):
         start = gr.Button("Start", variant="primary", elem_id="start", min_width=120)
         stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=120)
-    job = gr.HTML(elem_id="job")
-    unreadable = gr.HTML(elem_id="unreadable")
+    job = _html("", "job")
+    unreadable = _html("", "unreadable")
     state = [counts, job, start, stop, unreadable, shown_unreadable]
     start.click(events.start, [folders, retry], problem, **_FAST).then(events.state, shown_unreadable, state, **_FAST)
     stop.click(events.stop, None, None, **_FAST).then(events.state, shown_unreadable, state, **_FAST)
@@ -104,17 +110,19 @@ class _Events:
         picture: Any = gr.skip()
         if result.saw is not None and not path.lower().endswith(BROWSERS_SHOW):
             picture = Image.fromarray(result.saw)  # no browser shows a TIFF or HEIC: show what the network saw
-        return [picture, path, *self._shown(result)]
+        return [picture, path, *self._shown(result)] if result.saw is not None else self._refused(result)
 
     def look_at_photo(self, event: gr.EventData) -> list[Any]:
         photo_id = int(event.photo)
         result = handlers.look_at_photo(self.library, photo_id)
+        if not result.hits and result.saw is None:
+            return self._refused(result)
         view = handlers.view_of_photo(self.library, photo_id)
         picture = None if view is None else Image.open(io.BytesIO(view))
         return [picture, photo_id, *self._shown(result)]
 
     def cleared(self) -> list[Any]:
-        return [None, "", markup.labels(None), self.no_neighbours(), markup.stages(None)]
+        return [None, "", markup.labels(None), self.no_neighbours(), self.no_stages()]
 
     def hint(self, query: str | int | None) -> Any:
         return self.no_neighbours() if query is None else gr.skip()
@@ -122,6 +130,10 @@ class _Events:
     def no_neighbours(self) -> str:
         numbers = self.library.catalog.counts(self.library.space_id)
         return markup.neighbours(None, markup.empty_hint(numbers, handlers.EMPTY_LIBRARY))
+
+    def no_stages(self) -> str:
+        names = [name.replace("stage", "stage ") for name in self.library.space.names if name.startswith("stage")]
+        return markup.stages(None, ["input", "stem", *names])
 
     def start(self, folders: str, retry_failed: bool) -> str:
         return markup.problem(handlers.start_job(self.runner, folders, retry_failed))
@@ -145,5 +157,9 @@ class _Events:
         return [markup.counts(numbers), markup.job(view), start, stop, table, numbers["unreadable"]]
 
     def _shown(self, result: handlers.LookResult) -> list[str]:
-        trouble = markup.problem(result.problem) if not result.hits else ""
-        return [trouble, markup.labels(result), markup.neighbours(result), markup.stages(result)]
+        return ["", markup.labels(result), markup.neighbours(result), markup.stages(result)]
+
+    def _refused(self, result: handlers.LookResult) -> list[Any]:
+        """As before the first picture, with the reason where the picture would be."""
+        _, _, *blank = self.cleared()
+        return [None, None, markup.problem(result.problem), *blank]

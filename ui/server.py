@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -16,12 +17,14 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Header, HTTPException, Response
 
+from index.decode import DecoderClosed
 from index.errors import LibraryError
 from index.library import Library
 from index.runner import Runner
 from index.vectors import faiss_device
 from regconv.errors import RegconvError, UnreadableImage
 from ui.guard import Guard
+from ui.handlers import model_name
 from ui.page import build_page
 from ui.theme import STYLE, theme
 
@@ -120,7 +123,7 @@ def _add_health(app: FastAPI, library: Library) -> None:
     @app.get("/health", summary="Whether the library answers, and with what")
     def health() -> dict[str, str | int]:
         numbers = library.catalog.counts(library.space_id)
-        return {"status": "ok", "photos": numbers["present"], "model": library.model, "faiss": faiss_device()}
+        return {"status": "ok", "photos": numbers["present"], "model": model_name(library), "faiss": faiss_device()}
 
 
 def _find(library: Library, photo_id: int) -> tuple[str, str]:
@@ -146,9 +149,10 @@ def _jpeg(read: Callable[[], bytes], etag: str, if_none_match: str | None) -> Re
 
 
 def _warm(library: Library) -> None:
-    """Load the network before the first person waits for it; what goes wrong is said where it is needed."""
-    with suppress(LibraryError, RegconvError, OSError):
+    """Load the network and start the decoders before a person waits for them; what goes wrong is said where it is needed."""
+    with suppress(LibraryError, RegconvError, OSError, DecoderClosed):
         library.backbone  # noqa: B018
+        library.decoder.view(os.devnull)  # refused, by a worker that now runs
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -163,7 +167,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise ServerError(f"Port {port} on {host} can't be used ({error.strerror}). Choose another with --port.") from error
+        raise ServerError(
+            f"Port {port} on {host} can't be used ({error.strerror}). Choose another with --port."
+        ) from error
     return listening
 
 
