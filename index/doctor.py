@@ -13,7 +13,7 @@ from index.library import Library
 from index.vectors import faiss_device, float32_slices
 from regconv.errors import RegconvError, UnreadableImage
 from storage import jobs
-from storage.errors import ShardError
+from storage.errors import ShardError, StorageError
 from storage.records import Filter, PhotoRecord
 from storage.tables import PRESENT
 
@@ -97,7 +97,7 @@ def _stored_vectors(library: Library, part: str) -> Iterator[tuple[np.ndarray, n
 def _asked(library: Library, name: str, check: Callable[[Library], tuple[bool, str]]) -> Check:
     try:
         return Check(name, *check(library))
-    except ShardError as error:
+    except (RegconvError, LibraryError, StorageError) as error:
         return Check(name, False, str(error))
 
 
@@ -129,20 +129,33 @@ def _check_shards(library: Library) -> tuple[bool, str]:
 
 def _check_rows(library: Library) -> tuple[bool, str]:
     """Every vector's row carries the digest of the content that points to it: nothing has shifted."""
-    files = library.catalog.shards(library.space_id)
     checked = shifted = 0
-    for shard_id, rows, contents in library.catalog.vector_places(
-        library.space_id, 0, library.catalog.newest_shard(library.space_id)
-    ):
+    for contents, wrong in _shifted(library):
+        checked += len(contents)
+        shifted += len(wrong)
+    return not shifted, f"{checked - shifted} of {checked} vectors carry their content's own fingerprint" + (
+        "; --mend gives the others up" if shifted else ""
+    )
+
+
+def _shifted(library: Library) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """For each shard that can be read: (its content ids, those of them whose row is another content's)."""
+    files = library.catalog.shards(library.space_id)
+    newest = library.catalog.newest_shard(library.space_id)
+    for shard_id, rows, contents in library.catalog.vector_places(library.space_id, 0, newest):
         try:
             mapped = library.shards.open(files[shard_id], library.space.dtype)
         except ShardError:
             continue  # the check of the shards says so
         digests = library.catalog.digests(contents.tolist())
-        for row, content in zip(rows.tolist(), contents.tolist(), strict=True):
-            checked += 1
-            shifted += row >= len(mapped) or mapped["digest"][row].tobytes().hex() != digests[content]
-    return not shifted, f"{checked - shifted} of {checked} vectors carry their content's own fingerprint"
+        yield (
+            contents,
+            [
+                content
+                for row, content in zip(rows.tolist(), contents.tolist(), strict=True)
+                if row >= len(mapped) or mapped["digest"][row].tobytes().hex() != digests[content]
+            ],
+        )
 
 
 def _check_orphans(library: Library) -> tuple[bool, str]:
@@ -156,18 +169,29 @@ def _check_orphans(library: Library) -> tuple[bool, str]:
 
 
 def _check_index(library: Library) -> tuple[bool, str]:
+    """The index holds the catalogue's contents, each once and under its own vector."""
     part = library.space.pooled
     index = library.index(part)
-    count = library.catalog.vector_count(library.space_id, library.catalog.newest_shard(library.space_id))
+    places = library.catalog.vector_places(library.space_id, 0, library.catalog.newest_shard(library.space_id))
+    known = np.sort(np.concatenate([np.empty(0, np.int64), *(contents for _, _, contents in places)]))
     ids = np.sort(index.ids())
     asked = ids[:: max(1, len(ids) // QUERIES)][:QUERIES]
-    stored = library.stored(asked.tolist(), part)
-    own = [index.search(vector[None], 1)[0][0, 0] for vector in stored.values() if np.any(vector)]
-    lost = len(asked) - len(stored) + sum(score < 1 - 1e-3 for score in own)
-    ok = len(index) == count and len(np.unique(ids)) == count and not lost
+    stored = {content: vector for content, vector in library.stored(asked.tolist(), part).items() if np.any(vector)}
+    own = [index.search(vector[None], 1, np.array([content]))[0][0, 0] for content, vector in stored.items()]
+    lost = sum(score < 1 - 1e-3 for score in own)
     return (
-        ok,
-        f"the index holds {len(index)} of {count} vectors, {len(asked) - lost} of {len(asked)} asked find themselves",
+        np.array_equal(ids, known) and not lost,
+        f"the index holds {len(np.intersect1d(ids, known))} of {len(known)} vectors, {len(np.setdiff1d(ids, known))} that are "
+        f"no longer known, {len(ids) - len(np.unique(ids))} twice; {len(own) - lost} of {len(own)} asked find themselves",
+    )
+
+
+def _check_cache(library: Library) -> tuple[bool, str]:
+    damaged = library.damaged_indexes()
+    return not damaged, (
+        f"saved indexes whose bytes have changed, not used and built anew: {', '.join(damaged)}"
+        if damaged
+        else "no saved index is damaged"
     )
 
 
@@ -211,6 +235,7 @@ CHECKS: dict[str, Callable[[Library], tuple[bool, str]]] = {
     "rows": _check_rows,
     "left over": _check_orphans,
     "index": _check_index,
+    "cache": _check_cache,
     "thumbnails": _check_thumbnails,
     "vectors": _check_vectors,
 }
@@ -228,6 +253,10 @@ def _mend(library: Library) -> list[str]:
             if library.shards.verify(shard):
                 lost = library.catalog.drop_shard(shard_id)
                 done.append(f"gave up the damaged shard {shard.file} with {lost} vectors{INDEX_AGAIN}")
+        shifted = [content for _, wrong in _shifted(library) for content in wrong]
+        if shifted:
+            library.catalog.drop_vectors(shifted, library.space_id)
+            done.append(f"gave up {len(shifted)} vectors that were other photos' own{INDEX_AGAIN}")
         for path in library.shards.orphans(library.catalog.shard_files()):
             path.unlink()
             done.append(f"removed {path.name}, which belonged to nothing")

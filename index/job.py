@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from index.decode import Decoded, DecodeTask, Failure, Known
@@ -30,7 +30,9 @@ class _StopAsked(Exception):
     """Somebody asked the job to stop."""
 
 
-def index_folder(library: Library, folders: Sequence[str], *, retry_failed: bool = False) -> Iterator[Progress]:
+def index_folder(
+    library: Library, folders: Sequence[str], *, retry_failed: bool = False
+) -> Generator[Progress, None, None]:
     """Bring the library up to date with these folders; the last Progress carries the report.
 
     Photos elsewhere are not touched. Files that failed before and have not changed are tried again only with `retry_failed`.
@@ -42,9 +44,10 @@ def index_folder(library: Library, folders: Sequence[str], *, retry_failed: bool
         if os.path.isfile(folder):
             raise NothingIndexed(f"{folder} is a file; give the folder that it is in.")
     library.description  # noqa: B018  (a changed model must be refused before anything is done)
-    run = _Run(library, library.catalog.start_job("index", found), found, retry_failed)
+    job_id = library.catalog.start_job("index", found)
     state, report = jobs.INTERRUPTED, None
     try:
+        run = _Run(library, job_id, found, retry_failed)
         yield from run.steps()
         state, report = jobs.DONE, run.report()
         yield run.progress(DONE, report=report)
@@ -56,7 +59,7 @@ def index_folder(library: Library, folders: Sequence[str], *, retry_failed: bool
     finally:
         if report and "failed" in report:
             report = report | {"failed": report["failed"][:KEPT_FAILURES], "failed_count": len(report["failed"])}
-        library.catalog.finish_job(run.job_id, state, report)
+        library.catalog.finish_job(job_id, state, report)
 
 
 class _Run:

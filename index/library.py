@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from index.decode import Decoder
-from index.errors import IndexMismatch, ModelMismatch, NoLibrary
+from index.errors import ModelMismatch, NoLibrary
+from index.generations import Generations
 from index.vectors import VectorIndex, float32_slices
 from regconv.backbone import Backbone, ModelDescription, describe, load_backbone
 from storage.catalog import Catalog
 from storage.database import sqlite_url
-from storage.records import GenerationRecord
-from storage.shards import ShardStore, checksum_of, shard_dtype
+from storage.shards import ShardStore, shard_dtype
 from storage.thumbnails import ThumbnailStore
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ class _Held:
 
     index: VectorIndex
     last_shard: int
+    is_saved: bool = False
 
 
 class Library:
@@ -72,6 +72,7 @@ class Library:
         self.cache = folder / "cache"
         self._lock = threading.RLock()
         self._held: dict[str, _Held] = {}
+        self._generations = Generations(catalog, self.cache)
 
     @classmethod
     def open(
@@ -161,13 +162,22 @@ class Library:
     @cached_property
     def backbone(self) -> Backbone:
         """The network, loaded when first asked for."""
-        with self._lock:
-            return load_backbone(self.description, self.device)
+        with (
+            self._lock
+        ):  # two threads that ask at once get one network: from Python 3.12 on cached_property has no lock
+            if "backbone" not in self.__dict__:
+                self.__dict__["backbone"] = load_backbone(self.description, self.device)
+            backbone: Backbone = self.__dict__["backbone"]
+            return backbone
 
     @cached_property
     def decoder(self) -> Decoder:
         """The worker processes that read pictures, started when first used."""
-        return Decoder(self.description.recipe)
+        with self._lock:
+            if "decoder" not in self.__dict__:
+                self.__dict__["decoder"] = Decoder(self.description.recipe)
+            decoder: Decoder = self.__dict__["decoder"]
+            return decoder
 
     def label(self, index: int) -> str:
         """A label's words."""
@@ -213,34 +223,25 @@ class Library:
 
     def save_indexes(self) -> None:
         """Keep the indexes that are in memory as files, so that the next start need not build them."""
-        self.cache.mkdir(exist_ok=True)
         with self._lock:
             for part, held in self._held.items():
-                record = self.catalog.generation(self.space_id, part)
-                if record is None or (record.last_shard, record.count) != (held.last_shard, len(held.index)):
-                    self._save(part, held)
+                if not held.is_saved:
+                    self._generations.save(self.space_id, part, held.index, held.last_shard)
+                    held.is_saved = True
 
     def drop_indexes(self) -> None:
         """Forget every index, in memory and saved: the vectors in the shards are the truth."""
         with self._lock:
             self._held.clear()
-            self.catalog.drop_generations(self.space_id)
-            for file in self.cache.glob("*.faiss"):
-                file.unlink()
+            self._generations.drop(self.space_id)
+
+    def damaged_indexes(self) -> list[str]:
+        """The saved indexes whose files are not what was saved."""
+        return self._generations.damaged(self.space_id, self.space.names)
 
     def _opened(self, part: str) -> _Held | None:
-        """The saved index of a part, if it is whole and as its row says."""
-        record = self.catalog.generation(self.space_id, part)
-        if record is None:
-            return None
-        path = self.cache / record.file
-        try:
-            if checksum_of(path) != record.checksum:
-                return None
-            index = VectorIndex.open(path, dict(self.space.parts)[part])
-        except (OSError, IndexMismatch):
-            return None  # a cache: what is missing or broken is built again
-        return _Held(index, record.last_shard) if len(index) == record.count else None
+        saved = self._generations.open(self.space_id, part, dict(self.space.parts)[part])
+        return None if saved is None else _Held(*saved, is_saved=True)
 
     def _empty(self, part: str, newest: int) -> _Held:
         count = self.catalog.vector_count(self.space_id, newest)
@@ -256,18 +257,8 @@ class Library:
             for where, vectors in float32_slices(mapped, part):
                 used = content_of[where] >= 0
                 held.index.add(content_of[where][used], vectors[used])
+            held.last_shard, held.is_saved = shard_id, False  # the next one may be damaged: this one is inside
         held.last_shard = newest
-
-    def _save(self, part: str, held: _Held) -> None:
-        path = self.cache / f"{part}-{uuid.uuid4().hex[:12]}.faiss"
-        temporary = path.with_suffix(".tmp")
-        held.index.save(temporary)
-        temporary.replace(path)
-        record = GenerationRecord(
-            0, part, path.name, path.stat().st_size, checksum_of(path), len(held.index), held.last_shard
-        )
-        for older in self.catalog.add_generation(self.space_id, record):
-            (self.cache / older).unlink(missing_ok=True)
 
 
 def _model_name(model: str) -> str:

@@ -24,10 +24,11 @@ class Unlisted:
 def roots(folders: Iterable[str]) -> list[str]:
     """Absolute paths of the folders, each once, none inside another."""
     found: list[str] = []
-    for folder in sorted({os.path.abspath(os.path.expanduser(folder)) for folder in folders}):
-        if not found or not os.path.join(folder, "").startswith(os.path.join(found[-1], "")):
+    # With the separator at the end, what lies inside a folder follows it directly: "a/", "a/b/", "a-b/".
+    for folder in sorted({os.path.join(os.path.abspath(os.path.expanduser(folder)), "") for folder in folders}):
+        if not found or not folder.startswith(found[-1]):
             found.append(folder)
-    return found
+    return [os.path.dirname(folder) for folder in found]
 
 
 def scan(root: str, skip: Collection[str] = ()) -> Iterator[FileStamp | Unlisted]:
@@ -45,7 +46,7 @@ def scan(root: str, skip: Collection[str] = ()) -> Iterator[FileStamp | Unlisted
         except OSError as error:
             yield Unlisted(folder, f"The folder can't be listed: {error.strerror}.")
             continue
-        below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        below = [entry.path for entry in entries if _is_folder(entry)]
         pending += [path for path in reversed(below) if os.path.realpath(path) not in skip]
         for entry in entries:
             stamp = _stamp(entry)
@@ -57,6 +58,13 @@ def is_empty(root: str) -> bool:
     """Whether a folder has no entries at all: what is left where a disk was mounted looks so."""
     with os.scandir(root) as listing:
         return next(listing, None) is None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return True  # listing it will fail and say so: what is known below it stays
 
 
 def _stamp(entry: os.DirEntry[str]) -> FileStamp | None:

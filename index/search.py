@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,8 @@ def like(library: Library, kind: str) -> dict[str, float]:
 def stage_weights(library: Library, weights: Sequence[float]) -> dict[str, float]:
     """Part weights from one number for each stored part, stages first. Raises LibraryError where the numbers don't fit."""
     names = library.space.names
-    if len(weights) != len(names) or min(weights) < 0 or max(weights) <= 0:
+    fits = len(weights) == len(names) and all(0 <= weight < math.inf for weight in weights) and any(weights)
+    if not fits:
         raise LibraryError(
             f"Expected {len(names)} weights, for {', '.join(names)}, none negative and one above zero; got {list(weights)}."
         )
@@ -146,14 +148,15 @@ def _ranked_by_parts(
         index = library.index(part)
         candidates.update(index.search(queries[part][None], proposed, allowed)[1][0].tolist())
         exact = exact and index.exact and proposed >= (len(index) if allowed is None else len(allowed))
-    contents = np.array(sorted(candidates - {-1}), np.int64)
+    stored = {part: library.stored(candidates - {-1}, part) for part in weights}
+    # An index may still hold what `doctor --mend` has given up meanwhile in another process.
+    contents = np.array(sorted(set.intersection(*map(set, stored.values()))), np.int64)
+    if not len(contents):
+        return [], [], exact
     scores = np.zeros(len(contents), np.float32)
     for part, weight in weights.items():
-        stored = library.stored(contents.tolist(), part)
-        vectors = np.stack([stored[content] for content in contents.tolist()]) if len(contents) else np.empty((0, 1))
+        vectors = np.stack([stored[part][content] for content in contents.tolist()])
         lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
-        scores += np.float32(weight / sum(weights.values())) * (
-            vectors @ queries[part] / lengths if len(contents) else scores
-        )
+        scores += np.float32(weight / sum(weights.values())) * (vectors @ queries[part] / lengths)
     best = np.lexsort((contents, -scores))[:k]
     return scores[best].tolist(), contents[best].tolist(), exact

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from index.choose import Choice, choose
 from index.errors import IndexMismatch
 
 GPU_MARGIN = 32  # candidates beyond k that the float16 clone proposes before the ranking in float32
+GPU_MOST = 2048  # neighbours that FAISS' GPU indexes find for one query
 # A batch of queries below this many numbers goes one by one, 7 to 10 times slower on few cores (FAISS issue 5022).
 faiss.cvar.distance_compute_blas_threshold = 800 * faiss.omp_get_max_threads()
 
@@ -86,13 +88,13 @@ class VectorIndex:
         self._check(queries)
         queries = np.array(queries, np.float32, order="C")
         faiss.normalize_L2(queries)
-        k_found = min(k, len(self))
         scores = np.full((len(queries), k), -np.inf, np.float32)
         found = np.full((len(queries), k), -1, np.int64)
-        if k_found == 0 or (ids is not None and len(ids) == 0):
-            return scores, found
         with self._lock:
-            if self.choice.gpu and ids is None:
+            k_found = min(k, len(self))
+            if k_found == 0 or (ids is not None and len(ids) == 0):
+                return scores, found
+            if self.choice.gpu and ids is None and k_found + GPU_MARGIN <= GPU_MOST:
                 scores[:, :k_found], found[:, :k_found] = self._search_gpu(queries, k_found)
             else:
                 scores[:, :k_found], found[:, :k_found] = self._search_cpu(queries, k_found, ids)
@@ -117,12 +119,16 @@ class VectorIndex:
                 f"{path} holds {type(loaded).__name__} of width {loaded.d}, expected IndexIDMap2 of width {dim}."
             )
         index = cls.for_count(loaded.ntotal, dim)
+        storage = "float32" if isinstance(faiss.downcast_index(loaded.index), faiss.IndexFlat) else "float16"
+        # What is inside counts, not what would be chosen today: float16 codes don't become exact on a larger machine.
+        index.choice = replace(index.choice, storage=storage, exact=index.choice.exact and storage == "float32")
         index._index = loaded
         return index
 
     def ids(self) -> np.ndarray:
         """The content ids inside, int64 (n,)."""
-        return faiss.vector_to_array(self._index.id_map)
+        with self._lock:  # an add in another thread moves them
+            return faiss.vector_to_array(self._index.id_map)
 
     def _check(self, vectors: np.ndarray) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:

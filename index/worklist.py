@@ -49,12 +49,14 @@ class IdSet:
         self._present = bytearray(largest + 1)
 
     def add(self, photo_id: int) -> None:
-        """Put an id in."""
-        self._present[photo_id] = 1
+        """Put an id in. One beyond the largest was given since and is nobody's to ask about."""
+        if photo_id < len(self._present):
+            self._present[photo_id] = 1
 
     def discard(self, photo_id: int) -> None:
         """Take an id out."""
-        self._present[photo_id] = 0
+        if photo_id < len(self._present):
+            self._present[photo_id] = 0
 
     def __contains__(self, photo_id: object) -> bool:
-        return isinstance(photo_id, int) and bool(self._present[photo_id])
+        return isinstance(photo_id, int) and photo_id < len(self._present) and bool(self._present[photo_id])

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, Row, delete, func, insert, select, update
 
 from storage import jobs, queries
 from storage.database import open_engine, reading, writing
@@ -24,7 +24,7 @@ CHUNK = 500  # values in one IN (...): far below every database's limit
 class Catalog:
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self.engine = open_engine(url)
 
     def close(self) -> None:
@@ -218,15 +218,13 @@ class Catalog:
             row = connection.execute(statement.order_by(Generation.id.desc()).limit(1)).first()
             return None if row is None else GenerationRecord(*row)
 
-    def add_generation(self, space_id: int, record: GenerationRecord) -> list[str]:
-        """Make a saved index the newest of its part; the files that it replaces."""
+    def add_generation(self, space_id: int, record: GenerationRecord) -> None:
+        """Make a saved index the newest, and only one, of its part."""
         values = {name: getattr(record, name) for name in ("part", "file", "bytes", "checksum", "count", "last_shard")}
         older = (Generation.space_id == space_id, Generation.part == record.part)
         with self._writing() as connection:
-            files = list(connection.execute(select(Generation.file).where(*older)).scalars())
             connection.execute(delete(Generation).where(*older))
             connection.execute(insert(Generation).values(space_id=space_id, created_at=_now(), **values))
-        return files
 
     def damage(self) -> str | None:
         """What the database finds wrong with its own file, None if nothing. Servers look after their own."""
@@ -245,6 +243,11 @@ class Catalog:
                 found.update((row[0], row[1]) for row in rows)
         return found
 
+    def generation_files(self) -> set[str]:
+        """The files of all saved indexes of all spaces."""
+        with reading(self.engine) as connection:
+            return set(connection.execute(select(Generation.file)).scalars())
+
     def drop_generations(self, space_id: int) -> None:
         """Forget the saved indexes of a space: they are built again when they are next asked for."""
         with self._writing() as connection:
@@ -256,6 +259,12 @@ class Catalog:
             lost = connection.execute(delete(Vector).where(Vector.shard_id == shard_id)).rowcount
             connection.execute(delete(Shard).where(Shard.id == shard_id))
             return lost
+
+    def drop_vectors(self, contents: Collection[int], space_id: int) -> None:
+        """Forget where the vectors of these contents lie: the next index run makes them again."""
+        with self._writing() as connection:
+            for chunk in _chunks(contents):
+                connection.execute(delete(Vector).where(Vector.content_id.in_(chunk), Vector.space_id == space_id))
 
     # jobs
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 
 from storage.errors import CatalogError
 
@@ -19,12 +19,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_WAIT_S = 30
 
 
-def sqlite_url(file: Path) -> str:
+def sqlite_url(file: Path) -> URL:
     """The SQLAlchemy URL of an SQLite file."""
-    return f"sqlite:///{file}"
+    # In a URL that is text, a folder's "?" and "%" would mean something else.
+    return URL.create("sqlite", database=str(file))
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str | URL) -> Engine:
     """An engine on a catalogue whose schema is current.
 
     Raises CatalogError where the database can't be reached, or is of a newer RegConv than this one.
@@ -70,6 +71,13 @@ def _in_words() -> Iterator[None]:
         raise CatalogError(
             f"The catalogue can't be used: {error.orig}. Is the disk full or read-only, or does another program hold the file? "
             "Nothing of this step was written; mend that and run it again."
+        ) from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:  # the others are faults of ours: a broken constraint, a wrong statement
+            raise
+        raise CatalogError(
+            f"The catalogue is damaged: {error.orig}. Nothing of this step was written. Restore a backup of it, or begin a new "
+            "library: `index` makes everything again from the photos."
         ) from error
 
 
@@ -118,9 +126,9 @@ def _version(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _safe(url: str) -> str:
+def _safe(url: str | URL) -> str:
     """The URL with its password hidden, for messages."""
     try:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
-        return url
+        return str(url)

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +22,7 @@ from storage.tables import Job
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 LEASE_S = 120  # only asked about for jobs of other machines: of its own a machine knows which processes live
+SAME_START_S = 0.02  # the system counts in hundredths
 
 
 def claim(connection: Connection, kind: str, folders: Sequence[str]) -> int:
@@ -38,7 +40,7 @@ def claim(connection: Connection, kind: str, folders: Sequence[str]) -> int:
         folders=list(folders),
         host=socket.gethostname(),
         pid=os.getpid(),
-        process_started=psutil.Process().create_time(),
+        process_started=_started(psutil.Process()),
         lease_until=time.time() + LEASE_S,
         stop_asked=False,
         started_at=_now(),
@@ -50,10 +52,12 @@ def claim(connection: Connection, kind: str, folders: Sequence[str]) -> int:
 
 
 def beat(connection: Connection, job_id: int, progress: dict[str, Any]) -> bool:
-    """Renew the lease and show the progress; whether the job has been asked to stop."""
+    """Renew the lease and show the progress; whether the job has to stop: asked to, or the lease went to another."""
     values = {"progress": progress, "lease_until": time.time() + LEASE_S}
-    connection.execute(update(Job).where(Job.id == job_id).values(**values))
-    return bool(connection.execute(select(Job.stop_asked).where(Job.id == job_id)).scalar())
+    held = Job.id == job_id, Job.state == RUNNING  # a machine that slept through its lease may have lost it
+    connection.execute(update(Job).where(*held).values(**values))
+    asked = connection.execute(select(Job.stop_asked).where(*held)).scalar()
+    return asked is None or bool(asked)
 
 
 def finish(connection: Connection, job_id: int, state: str, report: dict[str, Any] | None) -> None:
@@ -82,10 +86,26 @@ def _is_alive(host: str, pid: int, process_started: float, lease_until: float) -
     if host != socket.gethostname():
         return time.time() < lease_until
     try:
-        # The number of a dead process is given out again: only with its start time does it name one.
-        return abs(psutil.Process(pid).create_time() - process_started) < 1.0
+        process = psutil.Process(pid)
+        # The number of a dead process is given out again: only with its start does it name one. One that was killed and
+        # that its parent has not asked after yet (a zombie) works no more.
+        return abs(_started(process) - process_started) < SAME_START_S and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:  # somebody else's
+        return time.time() < lease_until
+
+
+def _started(process: psutil.Process) -> float:
+    """When a process started, in seconds: since the boot where the system counts so, else since the epoch.
+
+    psutil adds the boot time, which moves when the clock is set: a live job would then pass for a dead one.
+    """
+    try:
+        after_name = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return process.create_time()
 
 
 def _now() -> datetime:

@@ -9,6 +9,8 @@ from typing import Any
 
 from storage.shards import ShardFile
 
+MOST_NS = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
@@ -17,6 +19,10 @@ class FileStamp:
     path: str
     size: int  # bytes
     mtime_ns: int
+
+    def __post_init__(self) -> None:
+        # A file may say that it is of the year 2400; the catalogue counts in 64 bits, which end in 2262.
+        object.__setattr__(self, "mtime_ns", max(-MOST_NS, min(self.mtime_ns, MOST_NS)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -102,8 +103,8 @@ class ShardStore:
         path = self.folder / shard.file
         try:
             size = path.stat().st_size
-            rows = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            rows = np.lib.format.open_memmap(path, mode="r")
+        except (OSError, ValueError, SyntaxError, TokenError) as error:  # the last two from a damaged header
             raise ShardError(f"The vector shard {path} can't be read ({error}). {ADVICE}") from error
         if (size, rows.shape, rows.dtype) != (shard.bytes, (shard.rows,), dtype):
             raise ShardError(

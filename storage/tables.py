@@ -52,6 +52,19 @@ class FilePath(TypeDecorator[str]):
         return None if value is None else os.fsdecode(value)
 
 
+class Words(TypeDecorator[str]):
+    """Text that came from a file or a decoder: what no database takes as text is written as an escape.
+
+    One file's lone surrogate or zero byte must not fail the transaction of four thousand others.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -79,7 +92,7 @@ class Content(Base):
     height: Mapped[int] = mapped_column(Integer)
     format: Mapped[str] = mapped_column(String(16))
     taken_at: Mapped[datetime | None] = mapped_column(index=True)  # EXIF, the camera's own clock, no zone
-    camera: Mapped[str | None] = mapped_column(String(128), index=True)
+    camera: Mapped[str | None] = mapped_column(Words, index=True)
 
 
 class Photo(Base):
@@ -90,7 +103,7 @@ class Photo(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(String(10), index=True)  # PRESENT, UNREADABLE or GONE
-    reason: Mapped[str | None] = mapped_column(Text)  # why it is unreadable
+    reason: Mapped[str | None] = mapped_column(Words)  # why it is unreadable
 
 
 class Space(Base):
@@ -104,6 +117,8 @@ class Space(Base):
 
 class Shard(Base):
     __tablename__ = "shard"
+    # "Every shard up to this one" must keep its meaning after the newest was given up: no id is given out twice.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  (SQLAlchemy's own protocol)
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     space_id: Mapped[int] = mapped_column(ForeignKey("space.id"), index=True)
     file: Mapped[str] = mapped_column(String(128), unique=True)  # below the library's shards/
@@ -154,7 +169,7 @@ class Job(Base):
     folders: Mapped[list[str]]
     host: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int] = mapped_column(Integer)
-    process_started: Mapped[float]  # seconds since the epoch: with pid, names one process for good
+    process_started: Mapped[float]  # seconds (jobs._started): with pid, names one process for good
     lease_until: Mapped[float]  # seconds since the epoch
     stop_asked: Mapped[bool]
     started_at: Mapped[datetime]

@@ -18,8 +18,11 @@ class ThumbnailStore:
         return self.folder / digest[:2] / f"{digest}.jpg"
 
     def has(self, digest: str) -> bool:
-        """Whether the thumbnail was made."""
-        return self.path(digest).exists()
+        """Whether the thumbnail was made; an empty file is what a power cut leaves of one."""
+        try:
+            return self.path(digest).stat().st_size > 0
+        except FileNotFoundError:
+            return False
 
     def write(self, digest: str, jpeg: bytes) -> None:
         """Keep a thumbnail; it appears whole or not at all."""

@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("height", sa.Integer(), nullable=False),
         sa.Column("format", sa.String(length=16), nullable=False),
         sa.Column("taken_at", sa.DateTime(), nullable=True),
-        sa.Column("camera", sa.String(length=128), nullable=True),
+        sa.Column("camera", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_content")),
         sa.UniqueConstraint("digest", name=op.f("uq_content_digest")),
     )
@@ -116,6 +116,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["space_id"], ["space.id"], name=op.f("fk_shard_space_id_space")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_shard")),
         sa.UniqueConstraint("file", name=op.f("uq_shard_file")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_shard_space_id"), "shard", ["space_id"])
     op.create_table(

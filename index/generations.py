@@ -1,0 +1,80 @@
+"""Saved indexes: FAISS files in the cache folder, each with a row in the catalogue that says what it holds.
+
+A cache: whatever is missing, damaged or older than its row is built again from the shards. Written under the library's
+lease only, so that what no row names can be swept.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from index.errors import IndexMismatch, LibraryError
+from index.vectors import VectorIndex
+from storage.catalog import Catalog
+from storage.records import GenerationRecord
+from storage.shards import checksum_of
+
+SAVED, HALF_SAVED = ".faiss", ".faiss-half"
+
+
+class Generations:
+    """The saved indexes of one library."""
+
+    def __init__(self, catalog: Catalog, folder: Path) -> None:
+        self.catalog = catalog
+        self.folder = folder
+
+    def open(self, space_id: int, part: str, dim: int) -> tuple[VectorIndex, int] | None:
+        """The newest saved index of a part with the newest shard inside, if it is whole and as its row says."""
+        record = self.catalog.generation(space_id, part)
+        if record is None:
+            return None
+        path = self.folder / record.file
+        try:
+            if checksum_of(path) != record.checksum:
+                return None
+            index = VectorIndex.open(path, dim)
+        except (OSError, IndexMismatch):
+            return None
+        return (index, record.last_shard) if len(index) == record.count else None
+
+    def save(self, space_id: int, part: str, index: VectorIndex, last_shard: int) -> None:
+        """Keep an index as the newest of its part. Raises LibraryError where the disk refuses."""
+        path = self.folder / f"{part}-{uuid.uuid4().hex[:12]}{SAVED}"
+        half = path.with_suffix(HALF_SAVED)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            index.save(half)
+            half.replace(path)
+        except (OSError, RuntimeError) as error:  # FAISS raises the latter
+            half.unlink(missing_ok=True)
+            raise LibraryError(
+                f"The index could not be kept in {self.folder}: {error}. Nothing is lost, it is built again when it is asked "
+                "for. Make room there, or make the folder writable."
+            ) from error
+        record = GenerationRecord(
+            0, part, path.name, path.stat().st_size, checksum_of(path), len(index), last_shard
+        )  # fmt: skip
+        self.catalog.add_generation(space_id, record)
+        self._sweep()
+
+    def drop(self, space_id: int) -> None:
+        """Forget every saved index of a space."""
+        self.catalog.drop_generations(space_id)
+        self._sweep()
+
+    def damaged(self, space_id: int, parts: tuple[str, ...]) -> list[str]:
+        """The files that are not what was saved. A missing one is no damage: who deletes the cache loses time only."""
+        records = [self.catalog.generation(space_id, part) for part in parts]
+        files = [(self.folder / record.file, record.checksum) for record in records if record is not None]
+        return [path.name for path, checksum in files if path.exists() and checksum_of(path) != checksum]
+
+    def _sweep(self) -> None:
+        """Remove older generations' files, and what a kill left while one was written."""
+        known = self.catalog.generation_files()
+        for path in [*self.folder.glob(f"*{SAVED}"), *self.folder.glob(f"*{HALF_SAVED}")]:
+            if path.name not in known:
+                with suppress(OSError):  # in use by another process, where that keeps it from being removed
+                    path.unlink()
