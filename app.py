@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,9 +21,11 @@ from ui import terminal
 if TYPE_CHECKING:
     from index.library import Library
     from index.look import Eyes
+    from index.progress import Progress
     from storage.records import Filter
 
 DONE, COULD_NOT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+LOG_EVERY_S = 5
 LIKE = ("colour", "pattern", "parts", "subject")
 
 
@@ -95,11 +97,8 @@ def cli() -> None:
 @click.option("--password", help="Needed to listen on any other address than this machine's own.")
 def ui(settings: Settings, host: str, port: int, password: str | None) -> None:
     """Start the web page."""
-    from ui.server import serve
-
     with settings.open(create=True) as library:
-        click.echo(f"RegConv is at http://{host}:{port}  (Ctrl-C ends it)", err=settings.as_json)
-        serve(library, host, port, password=password)
+        _serve(library, settings, host, port, password)
 
 
 @verb
@@ -150,7 +149,9 @@ def search(
         start = time.perf_counter()
         answer = engine.find_similar(library, plus, unlike, k=k, weights=weights, where=_filter(library, **where))
         milliseconds = (time.perf_counter() - start) * 1000
-    found = [{"photo_id": n.photo.id, "path": n.photo.path, "score": round(n.score, 6)} for n in answer.neighbours]
+    found: list[dict[str, Any]] = [
+        {"photo_id": n.photo.id, "path": n.photo.path, "score": round(n.score, 6)} for n in answer.neighbours
+    ]
     document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
     settings.answer(
         document,
@@ -197,7 +198,7 @@ def stages(settings: Settings, image: str, out: str) -> None:
         look = look_at(eyes, image)
         infos = eyes.description.stages
     Path(out).mkdir(parents=True, exist_ok=True)
-    document = []
+    document: list[dict[str, Any]] = []
     for info, maps in zip(infos, (look.features.stem, *look.features.stages), strict=True):
         picture = Path(out) / f"{info.name}.png"
         Image.fromarray(stage_picture(maps[0])).save(picture)
@@ -219,7 +220,9 @@ def models(settings: Settings) -> None:
             own = library.model
     except NoLibrary:
         own = None
-    known = [{"name": name, "family": family, "cached": is_cached(name)} for name, family in PUBLISHED.items()]
+    known: list[dict[str, Any]] = [
+        {"name": name, "family": family, "cached": is_cached(name)} for name, family in PUBLISHED.items()
+    ]
     mark = {True: "here", False: "    "}
     settings.answer(
         {"models": known, "library_model": own},
@@ -257,7 +260,6 @@ def doctor(settings: Settings, recall: bool, mend: bool) -> int:
 def demo(settings: Settings, photos: str, host: str, port: int) -> None:
     """Index a folder, or a sample made from scikit-image's photographs, and start the web page."""
     from index.sample import make_sample
-    from ui.server import serve
 
     if not photos:
         photos = os.path.join(settings.folder, "sample-photos")
@@ -268,39 +270,64 @@ def demo(settings: Settings, photos: str, host: str, port: int) -> None:
         report = _index(library, [photos], retry_failed=False)
         if report is not None:
             click.echo(terminal.report_text(report), err=settings.as_json)
-        click.echo(f"RegConv is at http://{host}:{port}  (Ctrl-C ends it)", err=settings.as_json)
-        serve(library, host, port)
+        _serve(library, settings, host, port)
 
 
 # What the verbs share
 
 
-def _index(library: Library, folders: Any, retry_failed: bool) -> dict[str, Any] | None:
-    """The report of an index run with a progress line on stderr, None where somebody asked it to stop."""
-    from contextlib import closing
+def _serve(library: Library, settings: Settings, host: str, port: int, password: str | None = None) -> None:
+    from ui.server import build_app, serve
 
-    from tqdm import tqdm
+    def ready(address: str) -> None:
+        click.echo(f"RegConv is at {address}  (Ctrl-C ends it)", err=settings.as_json)
+
+    serve(build_app(library, password=password), host, port, ready=ready)
+
+
+def _index(library: Library, folders: Sequence[str], retry_failed: bool) -> dict[str, Any] | None:
+    """The report of an index run with its progress on stderr, None where somebody asked it to stop."""
+    from contextlib import closing
 
     from index.job import index_folder
 
-    quick = sys.stderr.isatty()
-    layout = (
-        "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
-        if quick
-        else "{desc}: {n_fmt}/{total_fmt}{postfix}"
-    )
-    bar = tqdm(bar_format=layout, mininterval=0.1 if quick else 5, file=sys.stderr, total=0)
-    with bar, closing(index_folder(library, folders, retry_failed=retry_failed)) as steps:
+    show = _progress_bar() if sys.stderr.isatty() else _progress_lines()
+    next(show)
+    with closing(show), closing(index_folder(library, folders, retry_failed=retry_failed)) as steps:
         for progress in steps:
-            bar.total = progress.total or progress.done
+            show.send(progress)
+            if progress.report is not None:
+                return progress.report
+    return None
+
+
+def _progress_bar() -> Generator[None, Progress, None]:
+    """A bar for a person who watches."""
+    from tqdm import tqdm
+
+    with tqdm(
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}", file=sys.stderr, total=1
+    ) as bar:
+        while True:
+            progress = yield
+            bar.total = progress.total or progress.done or 1
             bar.set_description_str(progress.phase, refresh=False)
             pace = terminal.pace(progress.images_per_second, progress.seconds_left, progress.failed)
             bar.set_postfix_str(pace, refresh=False)
             bar.update(progress.done - bar.n)
-            if progress.report is not None:
-                bar.refresh()
-                return progress.report
-    return None
+
+
+def _progress_lines() -> Generator[None, Progress, None]:
+    """A line every few seconds, for a log."""
+    import time
+
+    last = time.monotonic()
+    while True:
+        progress = yield
+        if time.monotonic() - last > LOG_EVERY_S:
+            last = time.monotonic()
+            pace = terminal.pace(progress.images_per_second, progress.seconds_left, progress.failed)
+            click.echo(f"{progress.phase}: {progress.done}/{progress.total or '?'} {pace}", err=True)
 
 
 def _filter(
@@ -347,7 +374,7 @@ def main(arguments: list[str]) -> int:
     try:
         return cli.main(arguments, prog_name="app.py", standalone_mode=False) or DONE
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. What was done is kept; run it again to go on.", err=True)
+        click.echo("Interrupted. What was done is kept.", err=True)
         return INTERRUPTED
     except click.UsageError as error:
         error.show()
@@ -363,12 +390,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _message(error: Exception) -> str:
-    """The error's own words where it was raised on purpose; anything else is a fault of ours and says so."""
-    from index.errors import LibraryError
-    from regconv.errors import RegconvError
-    from storage.errors import StorageError
-
-    if isinstance(error, (LibraryError, RegconvError, StorageError, OSError)):
+    """The error's own words where it is of one of our rooms, and so raised on purpose; else that it is a fault of ours."""
+    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("regconv", "storage", "index", "ui"):
         return str(error)
     return f"{type(error).__name__}: {error}. This is a fault in RegConv; REGCONV_TRACEBACK=1 shows where."
 
