@@ -85,11 +85,16 @@ def _grey_to_8_bit(image: Image.Image) -> np.ndarray:
     Scanners and medical devices write 10 to 14 bits into 16 without saying so, and floats mean 0..1 or a number of bits.
     Values that are negative or beyond 16 bit are stretched from their least to their greatest.
     """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    values = np.array(image, dtype=np.float32)
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     scales = (1.0, *_FULL_SCALES) if image.mode == "F" else _FULL_SCALES
     full_scale = next((top for top in scales if low >= 0 and high <= top), None)
     if full_scale is None:
-        values = values - np.float32(low)
+        values -= np.float32(low)
         full_scale = max(high - low, 1e-30)
-    return np.clip(np.rint(values * np.float32(255 / full_scale)), 0, 255).astype(np.uint8)
+    # In place: the largest picture allowed has 716 MB here.
+    values *= np.float32(255 / full_scale)
+    np.rint(values, out=values)
+    np.clip(values, 0, 255, out=values)
+    return values.astype(np.uint8)
