@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ OTHER_FRAMEWORKS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax"}
 _ANY_WEIGHTS = re.compile(r"(model|pytorch_model)(-\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?")
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 _BLOCK_BYTES = 1 << 22
+# What torch.load raises for bytes that were changed at random, found by trying.
+_DAMAGED_PICKLE = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} holds something other than tensors, or is damaged; it is not opened") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGED_PICKLE as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(values, Mapping) or not all(isinstance(value, torch.Tensor) for value in values.values()):
         raise CheckpointError(f"{path} holds no plain mapping of names to tensors")

@@ -1,0 +1,275 @@
+"""Models by name, against a small server on this machine that answers as the hub does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from regconv import ModelNotFound, RegNetConfig, RegNetForImageClassification, RegNetModel, describe
+from regconv.hub import HubOptions, fetch_checkpoint
+
+NAME = "someone/tiny-regnet"
+URL = "/{repo_id}/resolve/{revision}/{filename}"
+
+
+def commit(folder: Path) -> str:
+    return hashlib.sha1(str(folder).encode()).hexdigest()
+
+
+class Hub:
+    """The repositories behind the server: (name, revision) -> folder; and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[str, dict[str, Path]] = {}
+        self.commits: dict[str, Path] = {}
+        self.after_config: Callable[[], None] = lambda: None
+        self.requests: list[str] = []
+        self.tokens: list[str | None] = []
+        self.endpoint = ""
+
+    def add(self, name: str, revision: str, folder: Path) -> None:
+        self.repositories.setdefault(name, {})[revision] = folder
+        self.commits[commit(folder)] = folder
+
+    def find(self, path: str) -> tuple[Path, str] | str:
+        """The file asked for and its commit, or the hub's word for what is missing."""
+        name, _, rest = path.lstrip("/").partition("/resolve/")
+        if name not in self.repositories:
+            return "RepoNotFound"
+        revision, _, file = rest.partition("/")
+        folder = self.repositories[name].get(revision) or self.commits.get(revision)
+        if folder is None:
+            return "RevisionNotFound"
+        return (folder / file, commit(folder)) if (folder / file).is_file() else "EntryNotFound"
+
+
+def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self.answer(with_body=True)
+
+        def answer(self, with_body: bool) -> None:
+            hub.requests.append(f"{self.command} {self.path.rsplit('/', 1)[1]}")
+            hub.tokens.append(self.headers.get("Authorization"))
+            found = hub.find(self.path)
+            body = b"" if isinstance(found, str) else found[0].read_bytes()
+            self.send_response(404 if isinstance(found, str) else 200)
+            if isinstance(found, str):
+                self.send_header("X-Error-Code", found)
+                self.send_header("X-Error-Message", found)
+            else:
+                self.send_header("X-Repo-Commit", found[1])
+                self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if with_body:
+                self.wfile.write(body)
+                if self.path.endswith("/config.json"):
+                    hub.after_config()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    served = Hub()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(served))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    served.endpoint = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", served.endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", served.endpoint + URL)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_a_model_is_fetched_once_and_then_taken_from_the_cache(hub: Hub, tiny_checkpoint: Any, tmp_path: Path) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    hub.add(NAME, "main", folder)
+    network = RegNetForImageClassification.from_pretrained(NAME)
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(folder))
+    assert "GET model.safetensors" in hub.requests
+    assert (tmp_path / "hub-cache").is_dir()
+    hub.requests.clear()
+    RegNetForImageClassification.from_pretrained(NAME)
+    assert not [request for request in hub.requests if request.startswith("GET")]
+    assert RegNetConfig.from_pretrained(NAME).hidden_sizes == [14, 18, 22]
+
+
+def test_only_what_is_needed_is_fetched(hub: Hub, tiny_checkpoint: Any) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    for other in ("tf_model.h5", "pytorch_model.bin", "README.md"):
+        (folder / other).write_bytes(b"large")
+    hub.add(NAME, "main", folder)
+    fetch_checkpoint(NAME)
+    fetched = sorted(request for request in hub.requests if request.startswith("GET"))
+    assert fetched == ["GET config.json", "GET model.safetensors", "GET preprocessor_config.json"]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"safe_serialization": False},
+        {"max_shard_size": 8000},
+        {"max_shard_size": 8000, "safe_serialization": False},
+    ],
+)
+def test_pickled_and_sharded_models(hub: Hub, layout: dict[str, Any], tiny_checkpoint: Any) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    network = RegNetModel.from_pretrained(folder)
+    network.save_pretrained(folder, **layout)
+    hub.add(NAME, "main", folder)
+    assert same_weights(network, RegNetModel.from_pretrained(NAME))
+
+
+def test_revisions_cache_folders_and_tokens_go_through(hub: Hub, tiny_checkpoint: Any, tmp_path: Path) -> None:
+    hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
+    hub.add(NAME, "v2", tiny_checkpoint("regnet-y", num_labels=3))
+    options = {"cache_dir": tmp_path / "elsewhere", "token": "hf_secret"}
+    assert RegNetForImageClassification.from_pretrained(NAME, revision="v2", **options).config.num_labels == 3
+    assert RegNetForImageClassification.from_pretrained(NAME, **options).config.num_labels == 7
+    assert (tmp_path / "elsewhere").is_dir()
+    assert not (tmp_path / "hub-cache").exists()
+    assert set(hub.tokens) == {"Bearer hf_secret"}
+
+
+def test_all_files_come_from_one_commit_also_when_the_model_changes_meanwhile(hub: Hub, tiny_checkpoint: Any) -> None:
+    before, after = tiny_checkpoint("regnet-y"), tiny_checkpoint("regnet-y", num_labels=3)
+    hub.add(NAME, "main", before)
+    hub.after_config = lambda: hub.add(NAME, "main", after)
+    network = RegNetForImageClassification.from_pretrained(NAME)
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(before))
+    assert RegNetForImageClassification.from_pretrained(NAME).config.num_labels == 3
+
+
+def test_offline_the_cache_serves_and_the_hub_is_left_alone(
+    hub: Hub, tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
+    network = RegNetModel.from_pretrained(NAME)
+    hub.requests.clear()
+    assert same_weights(network, RegNetModel.from_pretrained(NAME, local_files_only=True))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert same_weights(network, RegNetModel.from_pretrained(NAME))
+    with pytest.raises(ModelNotFound, match=r"(?s)'someone/other'.*cache .*\(offline\) was asked.*starter") as caught:
+        RegNetModel.from_pretrained("someone/other")
+    assert isinstance(caught.value, OSError)
+    assert hub.requests == []
+
+
+def test_describe_asks_the_hub_only_for_what_is_not_cached(hub: Hub, tiny_checkpoint: Any) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    hub.add(NAME, "main", folder)
+    first = describe(NAME)
+    hub.requests.clear()
+    assert describe(NAME) == first
+    assert hub.requests == []
+    assert first.name == NAME
+    assert first.space == describe(str(folder)).space
+
+
+def test_a_cache_without_the_preprocessor_is_completed(hub: Hub, tiny_checkpoint: Any) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    hub.add(NAME, "main", folder)
+    kept = (folder / "preprocessor_config.json").rename(folder / "later")
+    fetch_checkpoint(NAME)
+    with pytest.raises(ModelNotFound, match=r"preprocessor_config\.json"):
+        describe(NAME)
+    kept.rename(folder / "preprocessor_config.json")
+    assert describe(NAME).recipe.size == 64
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("someone/unknown", {}, "it knows no such model"),
+        (NAME, {"revision": "v9"}, "it knows no such revision"),
+        ("no/such/folder", {}, "no valid model name"),
+        ("/no/such/folder", {}, "no valid model name"),
+    ],
+)
+def test_what_cannot_be_had_says_what_was_tried(
+    hub: Hub, model: str, options: dict[str, Any], message: str, tiny_checkpoint: Any
+) -> None:
+    hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
+    with pytest.raises(ModelNotFound) as caught:
+        RegNetModel.from_pretrained(model, **options)
+    text = str(caught.value)
+    assert message in text
+    assert f"the hub {hub.endpoint} was asked" in text
+    assert "there is no folder of that name" in text
+    assert "--model starter" in text
+
+
+def test_a_model_without_weights_or_config(hub: Hub, tiny_checkpoint: Any) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    hub.add(NAME, "main", folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match="but no weights"):
+        RegNetModel.from_pretrained(NAME)
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelNotFound, match=r"it has no config\.json"):
+        RegNetModel.from_pretrained("someone/tiny-regnet", force_download=True)
+
+
+def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9" + URL)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # huggingface_hub tries six times, 23 s in all
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelNotFound, match=r"not in the cache and the hub could not be reached"):
+        RegNetModel.from_pretrained(NAME)
+
+
+def test_the_environment_is_respected(hub: Hub, tiny_checkpoint: Any, tmp_path: Path) -> None:
+    hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
+    code = f"import json, regconv; print(json.dumps(regconv.describe({NAME!r}).space))"
+    environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+    environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+    def space(offline: str) -> str:
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=environment | {"HF_HUB_OFFLINE": offline},
+            capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2], check=False,
+        )  # fmt: skip
+        return json.loads(run.stdout) if run.returncode == 0 else run.stderr
+
+    assert "(offline) was asked" in space("1")
+    online = space("0")
+    assert len(online) == 64
+    hub.requests.clear()
+    assert space("1") == online
+    assert hub.requests == []
