@@ -66,6 +66,8 @@ def serve(
 ) -> None:
     """Serve until interrupted; `ready` gets the address once the page can be opened. Port 0 takes a free one.
 
+    Setting `app.state.server.should_exit` from another thread ends it too.
+
     Raises ServerError where the port is taken, or where others could reach an application without a password.
     """
     if not is_loopback(host) and not app.state.has_password:
@@ -77,8 +79,9 @@ def serve(
     address = _address(host, listening.getsockname()[1])
     # Without a log configuration of its own uvicorn stays quiet; warnings and errors still go to stderr.
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
+    app.state.server = _Server(config, lambda: ready(address) if ready else None)
     with listening:
-        _Server(config, lambda: ready(address) if ready else None).run(sockets=[listening])
+        app.state.server.run(sockets=[listening])
 
 
 def is_loopback(host: str) -> bool:

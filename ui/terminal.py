@@ -11,9 +11,8 @@ def report_text(report: dict[str, Any]) -> str:
     lines += [f"Left as it was: {shown(folder['path'])}: {folder['reason']}" for folder in report["skipped_folders"]]
     counts = ", ".join(f"{report[name]} {name}" for name in ("embedded", "unchanged", "moved", "gone"))
     lines.append(f"{report['seen']} photos seen: {counts}, {len(report['failed'])} unreadable.")
-    lines.append(
-        f"Took {duration(report['seconds'])}, {report['images_per_second']} photos embedded a second, {report['library']}"
-    )
+    pace = f" at {report['images_per_second']:.0f} photos a second" if report["embedded"] else ""
+    lines.append(f"{shown(report['library'])} is up to date after {duration(report['seconds'])}{pace}.")
     return "\n".join(lines)
 
 
@@ -46,7 +45,9 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them: 42 s, 3 min 05 s, 2 h 07 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def shown(path: str) -> str:
