@@ -33,7 +33,8 @@ PREPROCESSOR: dict[str, Any] = {
 
 def _tiny_config(family: str, **changes: Any) -> RegNetConfig | ConvNextConfig:
     kind = ConvNextConfig if family == "convnext" else RegNetConfig
-    return kind(**({"num_labels": 7} | TINY[family] | changes))
+    labels = {} if "id2label" in changes else {"num_labels": 7}
+    return kind(**(labels | TINY[family] | changes))
 
 
 def _lively_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ import torch
 from huggingface_hub import constants
 
 from regconv import ModelNotFound, RegNetConfig, RegNetForImageClassification, RegNetModel, describe
-from regconv.hub import HubOptions, fetch_checkpoint
+from regconv.hub import fetch_checkpoint
 
 NAME = "someone/tiny-regnet"
 URL = "/{repo_id}/resolve/{revision}/{filename}"
