@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Row, delete, func, insert, select, updat
 
 from storage import jobs, queries
 from storage.database import open_engine, reading, writing
+from storage.errors import CatalogError
 from storage.records import Batch, FileStamp, Filter, GenerationRecord, JobRecord, PhotoRecord, Seen
 from storage.shards import ShardFile
 from storage.tables import GONE, PRESENT, UNREADABLE, Content, Generation, Label, Photo, Setting, Shard, Space, Vector
@@ -230,9 +231,12 @@ class Catalog:
         """What the database finds wrong with its own file, None if nothing. Servers look after their own."""
         if self.engine.dialect.name != "sqlite":
             return None
-        with reading(self.engine) as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
-            return None if found == ["ok"] else "; ".join(found)
+        try:
+            with reading(self.engine) as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+        except CatalogError as error:
+            return str(error)
+        return None if found == ["ok"] else "; ".join(found)
 
     def digests(self, contents: Collection[int]) -> dict[int, str]:
         """The digest of each of these contents."""

@@ -6,11 +6,8 @@ from storage.tables import Base
 
 engine = context.config.attributes["engine"]
 with engine.connect().execution_options(immediate=True) as connection:
-    # SQLite can't alter most things in place: batch mode copies the table. It can undo such changes, whatever Alembic
-    # believes: a migration that is killed must leave the old schema, whole.
-    context.configure(
-        connection=connection, target_metadata=Base.metadata, render_as_batch=True, transactional_ddl=True
-    )
+    # SQLite can't alter most things in place: batch mode copies the table.
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
     connection.commit()
