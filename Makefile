@@ -35,7 +35,7 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 
 bench: setup-dev
-	for file in bench/*.py; do $(BIN)/python $$file || exit 1; done
+	for name in main_job decode draft; do $(BIN)/python -m bench.$$name || exit 1; done
 
 setup: .venv/.for-users
 setup-dev: .venv/.for-developers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
@@ -51,6 +52,7 @@ def duration(seconds: float) -> str:
 
 
 def shown(path: str) -> str:
-    """A path that a terminal can show: bytes that are no text, and control characters, are written out."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A path as a terminal can show it: short below the current folder, bytes that are no text and controls written out."""
+    here = os.path.join(os.getcwd(), "")
+    text = path.removeprefix(here).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
