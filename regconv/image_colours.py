@@ -20,7 +20,7 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 def to_rgb(image: Image.Image) -> Image.Image:
     """`image` in mode RGB, without any metadata in its `info`."""
     if image.mode == "CMYK":
-        rgb = _through_profile(image, _profile(image, "CMYK")) or image.convert("RGB")
+        rgb = _through_profile(image, _profile(image.info.get("icc_profile"), "CMYK")) or image.convert("RGB")
     elif image.mode == "LAB":
         rgb = _lab_to_rgb(image)
     elif image.mode in _DEEP_GREY:
@@ -37,19 +37,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def for_display(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
     """An RGB `image` in sRGB; the same one where its profile is missing, sRGB already, or makes no sense."""
-    if not icc_profile:
-        return image
-    holder = Image.new("RGB", (1, 1))
-    holder.info["icc_profile"] = icc_profile
-    profile = _profile(holder, "RGB")
+    profile = _profile(icc_profile, "RGB")
     if profile is None or "srgb" in (ImageCms.getProfileDescription(profile) or "").lower():
         return image
     return _through_profile(image, profile) or image
 
 
-def _profile(image: Image.Image, space: str) -> ImageCms.ImageCmsProfile | None:
-    """The profile inside `image` if it can be read and is for this colour space."""
-    data = image.info.get("icc_profile")
+def _profile(data: bytes | None, space: str) -> ImageCms.ImageCmsProfile | None:
+    """The profile in `data` if it can be read and is for this colour space."""
     if not data:
         return None
     try:

@@ -13,6 +13,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
+from regconv.image_colours import for_display
 from regconv.images import (
     Recipe,
     draft_size,
@@ -175,6 +176,15 @@ def test_an_rgb_profile_is_not_applied_but_handed_on():
     assert difference(picture.image, scene()) == 0
     assert picture.icc_profile == srgb
     assert picture.image.info == {}
+
+
+@needs_data
+def test_for_eyes_an_rgb_profile_is_applied():
+    picture = open_picture(Path(DATA, "nasty", "formats", "exifsamples__IMG_5195.HEIC"))  # Display P3, as phones write
+    shown = for_display(picture.image, picture.icc_profile)
+    assert 0.5 < difference(shown, picture.image) < 20
+    for useless in (None, b"no profile", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()):
+        assert for_display(picture.image, useless) is picture.image
 
 
 @needs_data
