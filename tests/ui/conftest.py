@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,10 +15,29 @@ from PIL import Image
 
 from index.job import index_folder
 from index.library import Library
+from ui.server import build_app, serve
 
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "retina.jpg", "moon.png")
 HOSTILE = "<img src=x onerror=alert(1)> \"quoted\" 'n' ${1+1} {{x}} Bär 猫.jpg"
 SIDEWAYS = 6  # EXIF: to be turned clockwise
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loops_of_gradio() -> Iterator[None]:
+    """Building a page makes event loops that Gradio never runs nor closes, which counts as a warning here: close them."""
+    made: list[asyncio.AbstractEventLoop] = []
+    new_event_loop = asyncio.new_event_loop
+
+    def noted() -> asyncio.AbstractEventLoop:
+        made.append(new_event_loop())
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", noted)
+        yield
+    asyncio.set_event_loop(None)
+    for loop in made:
+        loop.close()
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +89,39 @@ def photo_ids(library: Library) -> dict[str, int]:
     states = ("present", "unreadable")
     photos = [photo for state in states for photo in library.catalog.photos_in(state, 100)]
     return {os.path.basename(photo.path): photo.id for photo in photos}
+
+
+@contextmanager
+def serving(library: Library) -> Iterator[str]:
+    """The address of a server on a free port, in a thread."""
+    ready = threading.Event()
+    addresses: list[str] = []
+
+    def note(address: str) -> None:
+        addresses.append(address)
+        ready.set()
+
+    app = build_app(library)
+    thread = threading.Thread(target=serve, args=(app,), kwargs={"port": 0, "ready": note}, daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield addresses[0]
+    finally:
+        app.state.server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def server(library: Library) -> Iterator[str]:
+    """The address of a running server of the indexed library."""
+    with serving(library) as address:
+        yield address
+
+
+@pytest.fixture
+def empty_server(empty_library: Library) -> Iterator[str]:
+    """The address of a running server of a library without photos."""
+    with serving(empty_library) as address:
+        yield address

@@ -5,12 +5,11 @@ import pytest
 from index.runner import JobRecord
 from ui.job_words import duration, job_view
 
-NOW = datetime.now(UTC).replace(tzinfo=None)
-
 
 def job(state: str, progress: dict | None = None, report: dict | None = None, *, stop: bool = False) -> JobRecord:
-    finished = None if state == "running" else NOW - timedelta(minutes=5)
-    return JobRecord(1, "index", state, ["/photos"], NOW, finished, progress or {}, report, stop)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    finished = None if state == "running" else now - timedelta(minutes=5)
+    return JobRecord(1, "index", state, ["/photos"], now, finished, progress or {}, report, stop)
 
 
 def test_no_job_yet():

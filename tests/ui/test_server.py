@@ -1,7 +1,6 @@
 import base64
 import io
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,8 @@ def test_a_photo_comes_upright_and_without_metadata(client: TestClient, photo_id
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/jpeg"
     picture = Image.open(io.BytesIO(answer.content))
-    assert picture.size == Image.open(photo_folder / "rocket.jpg").size
+    with Image.open(photo_folder / "rocket.jpg") as upright:
+        assert picture.size == upright.size
     assert dict(picture.getexif()) == {}
     assert b"secret" not in answer.content
 
@@ -118,7 +118,7 @@ def test_every_answer_is_guarded(client: TestClient, path: str):
 
 def test_the_page_names_no_other_host_to_load_from(client: TestClient):
     page = client.get("/").text
-    assert "<title>RegConv" in page
+    assert "RegConv" in page
     for loaded in ("fonts.googleapis", "fonts.gstatic", 'src="http', 'rel="preconnect" href="http'):
         assert loaded not in page
     assert client.get("/docs").status_code == 404  # FastAPI's own loads scripts from elsewhere
@@ -159,26 +159,6 @@ def test_loopback(host: str, loopback: bool):
     assert is_loopback(host) is loopback
 
 
-def test_a_running_server_says_when_it_is_ready(library: Library, running_server: str):
-    assert httpx.get(f"{running_server}/health").json()["status"] == "ok"
-    assert httpx.get(running_server).status_code == 200
-
-
-@pytest.fixture
-def running_server(library: Library) -> Iterator[str]:
-    """The address of a server on a free port, in a thread."""
-    ready = threading.Event()
-    addresses: list[str] = []
-
-    def note(address: str) -> None:
-        addresses.append(address)
-        ready.set()
-
-    app = build_app(library)
-    thread = threading.Thread(target=serve, args=(app,), kwargs={"port": 0, "ready": note}, daemon=True)
-    thread.start()
-    assert ready.wait(30)
-    yield addresses[0]
-    app.state.server.should_exit = True
-    thread.join(20)
-    assert not thread.is_alive()
+def test_a_running_server_says_when_it_is_ready(server: str):
+    assert httpx.get(f"{server}/health").json()["status"] == "ok"
+    assert httpx.get(server).status_code == 200

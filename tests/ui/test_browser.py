@@ -1,0 +1,188 @@
+"""The page in headless Chromium, against the running server. What a person does, and what they then see."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+PATIENCE_MS = 45_000
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:.*no_silent_downcasting"),  # of Gradio's own use of pandas
+    pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="chromium is not installed"),
+]
+
+
+class Watched:
+    """A page, the hosts that it asked, and what it complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.hosts: set[str] = set()
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("console", lambda message: self._said(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob"):
+            self.hosts.add(parts.hostname or url)
+
+    def _said(self, kind: str, words: str) -> None:
+        if kind == "error":
+            self.complaints.append(words)
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+        expect(self.page.locator("#neighbours h2")).to_be_visible()
+
+    def upload(self, file: Path) -> None:
+        self.page.set_input_files("#query input[type=file]", file)
+
+    def title(self) -> str:
+        return self.page.locator("#neighbours h2").inner_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None, "CI has no chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A page; at the end nothing was asked of another host, and nothing went wrong."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        watched = Watched(context.new_page())
+        yield watched
+        assert watched.hosts == {"127.0.0.1"}
+        assert watched.complaints == []
+
+
+def test_a_picture_shows_labels_maps_and_neighbours_and_a_click_goes_on(
+    watched: Watched, server: str, photo_folder: Path
+):
+    page = watched.page
+    watched.open(server)
+    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+    expect(page.locator("#header")).to_contain_text("FAISS")
+
+    watched.upload(photo_folder / "coffee-again.jpg")
+    expect(page.locator("#neighbours h2")).to_have_text("Photos like coffee-again.jpg")
+    expect(page.locator("#labels .rc-label").first).not_to_be_empty()
+    expect(page.locator("#stages figure b")).to_have_text(["input", "stem", "stage 1", "stage 2", "stage 3", "stage 4"])
+    assert all(page.eval_on_selector_all("#stages img", "all => all.map(one => one.complete && one.naturalWidth > 0)"))
+    expect(page.locator("#neighbours .rc-name")).to_have_count(12)
+    assert page.locator("#neighbours .rc-score").all_inner_texts()[0] >= "0.99"
+    page.wait_for_function("[...document.querySelectorAll('#neighbours img')].every(one => one.naturalWidth > 0)")
+
+    second = page.locator("#neighbours .rc-name").nth(1).inner_text()
+    page.locator("#neighbours button").nth(1).click()
+    expect(page.locator("#neighbours h2")).to_have_text(f"Photos like {second}")
+    assert second not in page.locator("#neighbours .rc-name").all_inner_texts()
+    expect(page.locator("#query img")).to_be_visible()
+
+    third = page.locator("#neighbours .rc-name").nth(2).inner_text()
+    page.locator("#neighbours button").nth(2).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#neighbours h2")).to_have_text(f"Photos like {third}")
+
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+
+
+def test_names_stay_words_and_a_broken_upload_is_refused_where_it_happened(
+    watched: Watched, server: str, photo_folder: Path
+):
+    page = watched.page
+    watched.open(server)
+    watched.upload(photo_folder / "coffee.jpg")
+    hostile = page.locator("#neighbours .rc-name", has_text="onerror")
+    expect(hostile).to_have_count(1)
+    assert hostile.inner_text().startswith("<img src=x onerror=alert(1)> \"quoted\" 'n' ${1+1} {{x}}")
+    page.locator("#neighbours li", has_text="onerror").locator("button").click()
+    expect(page.locator("#neighbours h2")).to_contain_text("Photos like <img src=x")
+
+    watched.upload(photo_folder / "broken.jpg")
+    expect(page.locator("#look-problem [role=alert]")).to_have_text(
+        "broken.jpg could not be read as a picture: the file ends early."
+    )
+    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+    watched.upload(photo_folder / "moon.jpg")
+    expect(page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
+    expect(page.locator("#look-problem [role=alert]")).to_have_count(0)
+
+
+def test_a_picture_can_be_pasted(watched: Watched, server: str, photo_folder: Path):
+    watched.open(server)
+    expect(watched.page.locator("#header")).to_contain_text("FAISS")
+    watched.page.evaluate(
+        """bytes => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "pasted.jpg", { type: "image/jpeg" }));
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+        }""",
+        list((photo_folder / "astronaut.jpg").read_bytes()),
+    )
+    expect(watched.page.locator("#neighbours h2")).to_have_text("Photos like pasted.jpg")
+
+
+def test_an_index_job_is_started_shown_again_after_a_reload_and_ends(
+    watched: Watched, empty_server: str, photo_folder: Path, tmp_path: Path
+):
+    page = watched.page
+    watched.open(empty_server)
+    expect(page.locator("#neighbours")).to_contain_text("Open the Library tab")
+
+    page.get_by_role("tab", name="Library").click()
+    page.locator("#folders textarea").fill(str(tmp_path / "missing"))
+    page.locator("#start").click()
+    expect(page.locator("#start-problem [role=alert]")).to_contain_text("there is no such folder")
+
+    page.locator("#folders textarea").fill(str(photo_folder))
+    page.locator("#start").click()
+    expect(page.locator("#stop")).to_be_enabled()
+    expect(page.locator("#job progress")).to_be_visible()
+    expect(page.locator("#start-problem [role=alert]")).to_have_count(0)
+
+    page.reload()
+    page.get_by_role("tab", name="Library").click()
+    expect(page.locator("#folders textarea")).to_have_value(str(photo_folder))
+    expect(page.locator("#job")).to_contain_text("The last run is complete")
+    expect(page.locator("#job")).to_contain_text("14 new")
+    expect(page.locator("#counts")).to_contain_text("14")
+    expect(page.locator("#start")).to_be_enabled()
+    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#unreadable tbody tr")).to_have_count(1)
+    expect(page.locator("#unreadable")).to_contain_text("the file ends early")
+
+    page.get_by_role("tab", name="Look").click()
+    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_has_no_sideways_scrolling(browser: Browser, server: str, photo_folder: Path, scheme: str):
+    with browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme) as context:  # type: ignore[arg-type]
+        watched = Watched(context.new_page())
+        watched.open(server)
+        watched.upload(photo_folder / "moon.jpg")
+        expect(watched.page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
