@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ from index.job import index_folder
 from index.library import Library
 from regconv.backbone import Parts
 from regconv.images import Recipe
+from storage.records import Batch, ContentFacts, FileStamp, Filter
+from storage.shards import shard_rows
 
 COLOURS = {
     "red": (220, 30, 30),
@@ -121,3 +124,37 @@ def run() -> Callable[..., dict[str, Any]]:
         return report
 
     return run_one
+
+
+@pytest.fixture
+def fill() -> Callable[..., list[int]]:
+    """(library, {path: vector of stage2 or {part: vector}}, **facts) -> content ids, in order: one shard, no pictures.
+
+    Files that `path` repeats in `copies` share its content.
+    """
+
+    def fill_one(
+        library: Library, vectors: dict[str, Any], copies: dict[str, str] | None = None, **facts: Any
+    ) -> list[int]:
+        by_part = [
+            vector if isinstance(vector, dict) else {"stage1": vector, "stage2": vector} for vector in vectors.values()
+        ]
+        arrays = {part: np.array([one[part] for one in by_part], np.float32) for part in ("stage1", "stage2")}
+        norms = {part: np.linalg.norm(array, axis=1) for part, array in arrays.items()}
+        units = {part: array / np.maximum(norms[part], 1e-12)[:, None] for part, array in arrays.items()}
+        digests = [hashlib.blake2b(path.encode(), digest_size=32).hexdigest() for path in vectors]
+        shard = library.shards.write(shard_rows(library.space.parts, units, norms, digests))
+        known = {"taken_at": None, "camera": None} | facts
+        contents = [ContentFacts(digest, 100, 4, 3, "PNG", **known) for digest in digests]
+        links = dict(zip(vectors, digests, strict=True))
+        links |= {copy: links[path] for copy, path in (copies or {}).items()}
+        photos = [(FileStamp(path, 100, 7), digest) for path, digest in links.items()]
+        library.catalog.store(Batch(contents, shard, {}, photos), library.space_id)
+        paths = {
+            photo.path: photo.content_id or 0
+            for of_content in library.catalog.photos(range(1, 10_000), Filter(), library.space_id).values()
+            for photo in of_content
+        }
+        return [paths[path] for path in vectors]
+
+    return fill_one
