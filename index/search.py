@@ -101,7 +101,10 @@ def find_similar(
         scores, contents, exact = _ranked(library, queries, weights, wanted, allowed)
         found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in without]
         photos = library.catalog.photos([content for content, _ in found], where, library.space_id)
-        neighbours = [Neighbour(photo, score) for content, score in found for photo in photos.get(content, ())]
+        # Rounding may lift a cosine above 1 by a bit of its last digit.
+        neighbours = [
+            Neighbour(photo, min(score, 1.0)) for content, score in found for photo in photos.get(content, ())
+        ]
         if len(neighbours) >= k or wanted >= total or len(contents) < wanted:
             return Answer(neighbours[:k], exact)
         wanted *= 4  # many of the nearest are gone: look further
