@@ -121,6 +121,10 @@ def test_a_draft_keeps_what_was_asked_for_on_both_sides():
         assert width >= min(asked[0], 1600)
         assert height >= min(asked[1], 900)
     assert open_image(data, draft=(200, 112)).size == (200, 113)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    # Stored lying down: the sides asked for are the upright picture's.
+    assert open_image(written(scene(1600, 900), "JPEG", exif=exif), draft=(112, 200)).size == (113, 200)
     assert open_image(written(scene(1600, 900), "PNG"), draft=(200, 112)).size == (1600, 900)
 
 
