@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -31,7 +32,9 @@ from ui.theme import STYLE, theme
 UPLOAD_LIMIT = "256mb"
 KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
 THUMBNAIL_SIDE = 256
-GRACE_S = 2  # for open connections when the server ends; the page keeps one open all the time
+GRACE_S = 1  # for open connections when the server ends; the page keeps one open all the time
+
+_LOG = logging.getLogger("uvicorn.error")
 
 
 class ServerError(Exception):
@@ -80,8 +83,12 @@ def serve(
     # Without a log configuration of its own uvicorn stays quiet; warnings and errors still go to stderr.
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
     app.state.server = _Server(config, lambda: ready(address) if ready else None)
-    with listening:
-        app.state.server.run(sockets=[listening])
+    level = _LOG.level
+    try:
+        with listening:
+            app.state.server.run(sockets=[listening])
+    finally:
+        _LOG.setLevel(level)
 
 
 def is_loopback(host: str) -> bool:
@@ -104,6 +111,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _LOG.setLevel(logging.CRITICAL)  # that an open page's stream is cut off is no error to tell anybody
+        await super().shutdown(sockets)
 
 
 def _add_photos(app: FastAPI, library: Library) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from index.library import Library
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -20,7 +22,7 @@ PATIENCE_MS = 45_000
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:.*no_silent_downcasting"),  # of Gradio's own use of pandas
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),  # of Gradio's own use of pandas
     pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="chromium is not installed"),
 ]
 
@@ -176,6 +178,31 @@ def test_an_index_job_is_started_shown_again_after_a_reload_and_ends(
 
     page.get_by_role("tab", name="Look").click()
     expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+
+
+def test_a_job_of_another_process_shows_and_shows_again_after_a_reload(
+    watched: Watched, empty_server: str, empty_library: Library
+):
+    page = watched.page
+    watched.open(empty_server)
+    page.get_by_role("tab", name="Library").click()
+    catalog = empty_library.catalog
+    job_id = catalog.start_job("index", ["/elsewhere"])  # as a command line beside the server does
+    progress = {"phase": "embedding", "done": 25, "total": 100, "images_per_second": 5.0, "seconds_left": 15.0}
+    catalog.beat(job_id, progress | {"current": "/elsewhere/<i>cat<i>.jpg"})
+    for _ in range(2):
+        expect(page.locator("#job progress")).to_have_attribute("value", "0.2500")
+        expect(page.locator("#job")).to_contain_text("25 of 100 · 5.0 pictures a second · about 15 s left")
+        expect(page.locator("#job .rc-current")).to_have_text("<i>cat<i>.jpg")
+        expect(page.locator("#start")).to_be_disabled()
+        page.reload()
+        page.get_by_role("tab", name="Library").click()
+    page.locator("#stop").click()
+    expect(page.locator("#job")).to_contain_text("Stopping after the current step")
+    assert catalog.beat(job_id, progress)
+    catalog.finish_job(job_id, "interrupted")
+    expect(page.locator("#job")).to_contain_text("The last run was stopped")
+    expect(page.locator("#start")).to_be_enabled()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
