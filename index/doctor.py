@@ -84,7 +84,7 @@ def _stored_vectors(library: Library, part: str) -> Iterator[tuple[np.ndarray, n
     files = library.catalog.shards(library.space_id)
     newest = library.catalog.newest_shard(library.space_id)
     for shard_id, rows, _ in library.catalog.vector_places(library.space_id, 0, newest):
-        mapped = library.shards.open(files[shard_id], library.space.dtype)
+        mapped = library.rows_of(files[shard_id], rows.max())
         used = np.zeros(len(mapped), bool)
         used[rows] = True
         for where, vectors in float32_slices(mapped, part):

@@ -19,7 +19,8 @@ from index.vectors import VectorIndex, float32_slices
 from regconv.backbone import Backbone, ModelDescription, describe, load_backbone
 from storage.catalog import Catalog
 from storage.database import sqlite_url
-from storage.shards import ShardStore, shard_dtype
+from storage.errors import ShardError
+from storage.shards import ADVICE, ShardFile, ShardStore, shard_dtype
 from storage.thumbnails import ThumbnailStore
 
 if TYPE_CHECKING:
@@ -211,14 +212,23 @@ class Library:
 
     def stored(self, contents: Collection[int], part: str) -> dict[int, np.ndarray]:
         """The stored vector, float32 (width,), of each of these contents that has one."""
-        files = self.catalog.shards(self.space_id)
         rows: dict[int, np.ndarray] = {}
         by_shard: dict[int, list[tuple[int, int]]] = {}
         for content, (shard, row) in self.catalog.places_of(contents, self.space_id).items():
             by_shard.setdefault(shard, []).append((content, row))
+        files = self.catalog.shards(self.space_id)  # after the places: a job may be adding shards
         for shard, places in by_shard.items():
-            mapped = self.shards.open(files[shard], self.space.dtype)
+            if shard not in files:
+                continue  # given up since
+            mapped = self.rows_of(files[shard], max(row for _, row in places))
             rows |= {content: mapped[part][row].astype(np.float32) for content, row in places}
+        return rows
+
+    def rows_of(self, shard: ShardFile, last_row: int) -> np.ndarray:
+        """A shard's rows, memory-mapped, up to `last_row` at least. Raises ShardError."""
+        rows = self.shards.open(shard, self.space.dtype)
+        if last_row >= len(rows):
+            raise ShardError(f"The catalogue names row {last_row} of {shard.file}, which has {len(rows)}. {ADVICE}")
         return rows
 
     def save_indexes(self) -> None:
@@ -251,7 +261,7 @@ class Library:
         """Put in the vectors of the shards after the last one inside, up to `newest`."""
         files = self.catalog.shards(self.space_id)
         for shard_id, rows, contents in self.catalog.vector_places(self.space_id, held.last_shard, newest):
-            mapped = self.shards.open(files[shard_id], self.space.dtype)
+            mapped = self.rows_of(files[shard_id], rows.max())
             content_of = np.full(len(mapped), -1, np.int64)
             content_of[rows] = contents  # a row that no content points to stays out
             for where, vectors in float32_slices(mapped, part):
