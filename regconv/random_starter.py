@@ -29,8 +29,8 @@ _SEED = 20_240_607
 _LABELS = 10
 _PICTURES = 48
 _PICTURE_SIDE = 96
-_BRANCH_STRENGTH = 0.2
-_BLUR = 2.0
+_BRANCH_STRENGTH = 0.3
+_BLUR = 4.0
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # ImageNet's, as in the hub's RegNet files
 _PREPROCESSOR = {
     "crop_pct": 0.875,

@@ -125,6 +125,10 @@ def test_a_re_encoded_copy_finds_its_original_first(starter: Any, tmp_path: Path
             copies.append(copy)
         scores = vectors(copies) @ originals.T
         assert (scores.argmax(axis=1) == np.arange(len(paths))).all(), scale
+        own = scores.diagonal()
+        others = (scores - 2 * np.eye(len(paths))).max(axis=1)
+        # Measured 0.080 and 0.051; branches of full strength without blur let some copies find another picture first.
+        assert (own - others).min() > (0.05 if scale == 1.0 else 0.03), scale
     between = originals @ originals.T
     assert between[~np.eye(len(paths), dtype=bool)].mean() < 0.9, "different pictures must not all look alike"
 
