@@ -62,7 +62,7 @@ class Recipe:
             "draft_factor": int(self.draft_factor),
             "exif": "upright",
             "rules": _RULES,
-            "pillow": PIL.__version__,
+            "pillow": ".".join(PIL.__version__.split(".")[:2]),  # a bug-fix release does not resize otherwise
         }
 
     def resized(self, size: Size) -> Size:

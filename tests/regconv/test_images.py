@@ -294,4 +294,4 @@ def test_recipes_are_identities():
     assert Recipe(384, 1, 3).as_dict() == Recipe(384, 1.0, 3).as_dict()
     others = [Recipe(225, 0.875, 3), Recipe(224, 0.9, 3), Recipe(224, 0.875, 2), Recipe(224, 0.875, 3, draft_factor=0)]
     assert len({json.dumps(each.as_dict()) for each in [recipe, *others]}) == 5
-    assert recipe.as_dict()["pillow"] == Image.__version__
+    assert Image.__version__.startswith(recipe.as_dict()["pillow"] + ".")
