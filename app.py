@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from index.progress import Progress
     from storage.records import Filter
 
-DONE, COULD_NOT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, COULD_NOT, WRONG_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 LOG_EVERY_S = 5
 LIKE = ("colour", "pattern", "parts", "subject")
 
@@ -282,7 +284,9 @@ def _serve(library: Library, settings: Settings, host: str, port: int, password:
     def ready(address: str) -> None:
         click.echo(f"RegConv is at {address}  (Ctrl-C ends it)", err=settings.as_json)
 
-    serve(build_app(library, password=password), host, port, ready=ready)
+    with tempfile.TemporaryDirectory(prefix="regconv-") as uploads:  # for this user's eyes only, and gone at the end
+        os.environ["GRADIO_TEMP_DIR"] = uploads
+        serve(build_app(library, password=password), host, port, ready=ready)
 
 
 def _index(library: Library, folders: Sequence[str], retry_failed: bool) -> dict[str, Any] | None:
@@ -396,5 +400,11 @@ def _message(error: Exception) -> str:
     return f"{type(error).__name__}: {error}. This is a fault in RegConv; REGCONV_TRACEBACK=1 shows where."
 
 
+def _end(_signal: int, _frame: Any) -> None:
+    """Ends by SystemExit, which closes what is open, as Ctrl-C does."""
+    sys.exit(TERMINATED)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))

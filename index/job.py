@@ -73,6 +73,7 @@ class _Run:
         self.counts = Counts()
         self.started = time.monotonic()
         self.last_beat = 0.0
+        self.last_phase = ""
         self.rate = Rate()
         self.dealt_with = 0
         self.total: int | None = None
@@ -99,7 +100,7 @@ class _Run:
         self.library.save_indexes()
 
     def progress(self, phase: str, report: dict[str, Any] | None = None) -> Progress:
-        """The moment now, shown to the catalogue too, at most once a second."""
+        """The moment now, shown to the catalogue too: at each new phase, and once a second."""
         done = self.counts.seen
         rate = self.rate.update(self.dealt_with) if phase == EMBEDDING else None
         left = None if rate is None or self.total is None else (self.total - done) / rate
@@ -108,8 +109,8 @@ class _Run:
             phase, done, self.total, counts.embedded, counts.unchanged, counts.moved, len(counts.failed), counts.gone,
             rate, left, self.current, report,
         )  # fmt: skip
-        if report is None and (time.monotonic() - self.last_beat > BEAT_S or phase == FINISHING):
-            self.last_beat = time.monotonic()
+        if report is None and (time.monotonic() - self.last_beat > BEAT_S or phase != self.last_phase):
+            self.last_beat, self.last_phase = time.monotonic(), phase
             if self.library.catalog.beat(self.job_id, progress.as_dict()):
                 raise _StopAsked
         return progress
@@ -185,6 +186,7 @@ class _Run:
         submitted: deque[Seen] = deque()  # the decoder answers in the order of its tasks
         group: list[tuple[Seen, Decoded]] = []
         results = self.library.decoder.decode(self._tasks(work, submitted))
+        yield self.progress(EMBEDDING)
         try:
             for result in results:
                 seen = submitted.popleft()

@@ -79,6 +79,26 @@ def test_after_two_kills_every_content_is_there_once(killed: Library, photos: Pa
     assert health["recall_at_10"] == 1.0
 
 
+def test_ctrl_c_keeps_what_was_done_and_leaves_with_130(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "library"
+    command = [sys.executable, "-c", PROGRAM, "index", str(photos), "--library", str(folder), "--model", "starter"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(folder.glob("shards/*.npy")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert words.strip().splitlines()[-1] == "Interrupted. What was done is kept."
+    with Library.open(folder) as library:
+        job = library.catalog.latest_job("index")
+        assert job is not None
+        assert job.state == "interrupted"
+        counts = library.catalog.counts(library.space_id)
+        assert 32 <= counts["present"] == counts["embedded"] < 400
+        assert examine(library)["ok"]
+
+
 def test_every_photo_finds_itself_first(killed: Library) -> None:
     for photo in killed.catalog.photos_in(PRESENT, 1000)[::10]:
         answer = find_similar(killed, [example_of_photo(killed, photo.id)], k=3)
