@@ -159,7 +159,7 @@ def shift_the_index(library: Library) -> None:
 def put_a_stranger_into_the_index(library: Library) -> None:
     ids = np.sort(library.index("stage2").ids())
     vectors = np.stack([library.stored([content], "stage2")[content] for content in ids.tolist()])
-    save_another_index(library, np.append(ids[1:], 777), vectors)
+    save_another_index(library, np.append(ids[1:], 777), np.roll(vectors, -1, axis=0))
 
 
 @pytest.mark.parametrize(

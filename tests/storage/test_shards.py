@@ -80,6 +80,14 @@ def test_a_flipped_byte_anywhere_is_noticed_by_verify_and_never_ends_in_another_
                 continue
 
 
+def test_bytes_that_were_added_are_noticed_at_opening(store: ShardStore) -> None:
+    shard = store.write(some_rows())
+    with (store.folder / shard.file).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ShardError, match=f"has {shard.bytes + 1} bytes.*expected {shard.bytes} bytes"):
+        store.open(shard, shard_dtype(PARTS))
+
+
 def test_another_file_in_its_place_is_noticed(store: ShardStore) -> None:
     shard = store.write(some_rows())
     other = store.write(some_rows(n=7))
