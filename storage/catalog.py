@@ -27,6 +27,7 @@ class Catalog:
 
     def __init__(self, url: str | URL) -> None:
         self.engine = open_engine(url)
+        self._ended: dict[int, tuple[str, dict[str, Any] | None]] = {}  # jobs whose end is not written yet
 
     def close(self) -> None:
         """Give the database's connections back."""
@@ -274,6 +275,8 @@ class Catalog:
 
     def start_job(self, kind: str, folders: Sequence[str]) -> int:
         """Take the library's lease. Raises JobRunning where another live job holds it."""
+        if self._ended:
+            self._write_ends()
         with self._writing() as connection:
             return jobs.claim(connection, kind, folders)
 
@@ -283,9 +286,9 @@ class Catalog:
             return jobs.beat(connection, job_id, progress)
 
     def finish_job(self, job_id: int, state: str, report: dict[str, Any] | None = None) -> None:
-        """Give the lease back."""
-        with self._writing() as connection:
-            jobs.finish(connection, job_id, state, report)
+        """Give the lease back. If the disk is too full to say so, the next start_job here does."""
+        self._ended[job_id] = (state, report)
+        self._write_ends()
 
     def ask_to_stop(self, job_id: int) -> None:
         """The job ends at its next beat, keeping what it has done."""
@@ -301,6 +304,14 @@ class Catalog:
 
     def _writing(self) -> Any:
         return writing(self.engine)
+
+    def _write_ends(self) -> None:
+        ended = dict(self._ended)
+        with self._writing() as connection:
+            for job_id, (state, report) in ended.items():
+                jobs.finish(connection, job_id, state, report)
+        for job_id in ended:
+            self._ended.pop(job_id, None)
 
     def _store_contents(self, connection: Connection, batch: Batch, shard: ShardFile, space_id: int) -> None:
         dialect = self.engine.dialect

@@ -14,11 +14,12 @@ from typing import Any
 import psutil
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from storage import jobs
 from storage.catalog import Catalog
 from storage.database import writing
-from storage.errors import JobRunning
+from storage.errors import CatalogError, JobRunning
 from storage.tables import Job
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +139,23 @@ def test_a_job_whose_lease_went_to_another_stops(catalog: Catalog) -> None:
     catalog.start_job("index", [])
     assert catalog.beat(slept, {"done": 4}) is True
     assert catalog.beat(slept + 1, {}) is False
+
+
+def test_an_end_that_could_not_be_written_does_not_keep_the_lease(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = catalog.start_job("index", [])
+
+    def full(*_: Any) -> None:
+        raise OperationalError("UPDATE job", {}, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "finish", full)
+        with pytest.raises(CatalogError, match="disk is full"):
+            catalog.finish_job(job_id, jobs.FAILED, {"error": "disk full"})
+        assert state_of(catalog) == "running"
+    assert catalog.start_job("mend", []) != job_id  # a server need not be started anew once there is room again
+    assert state_of(catalog) == "failed"
 
 
 def test_two_that_start_at_the_same_moment_are_one(catalog: Catalog, open_catalog: Callable[[], Catalog]) -> None:
