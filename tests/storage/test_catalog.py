@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from storage import queries
 from storage.catalog import Catalog
 from storage.records import Batch, FileStamp, Filter, GenerationRecord
+from storage.tables import Photo
 
 Make = Callable[..., Batch]
 ROOT = Path(__file__).parents[2]
@@ -266,3 +268,26 @@ def test_threads_and_processes_write_at_once_and_lose_nothing(
     assert counts(catalog, space) == (30, 0, 0, 30)
     assert all(catalog.setting(f"process {n}") == "x" for n in range(60))
     assert len(set(catalog.places_of(catalog.matching(EVERYTHING, space).tolist(), space).values())) == 30
+
+
+@pytest.mark.parametrize(
+    ("where", "contents", "index"),
+    [
+        (Filter(), [1, 2, 3], "ix_photo_content_id"),
+        (Filter(folder="/p"), None, "path>? AND path<?"),
+        (Filter(folder="/p", camera="leica"), None, "path>? AND path<?"),
+    ],
+)
+def test_what_a_search_asks_is_looked_up_and_not_walked_through(
+    catalog: Catalog, space: int, where: Filter, contents: list[int] | None, index: str
+) -> None:
+    statement = queries.present_photos(where, space)
+    if contents is not None:
+        statement = statement.where(Photo.content_id.in_(contents))
+    compiled = statement.compile(catalog.engine, compile_kwargs={"render_postcompile": True})
+    with catalog.engine.connect() as connection:
+        parameters = tuple(compiled.params[name] for name in compiled.positiontup or ())
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", parameters).all()
+    photo = next(row[3] for row in plan if " photo " in row[3])
+    assert photo.startswith("SEARCH")
+    assert index in photo
