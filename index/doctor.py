@@ -10,9 +10,10 @@ import numpy as np
 
 from index.errors import LibraryError
 from index.library import Library
+from index.mend import INDEX_AGAIN, shifted_rows, without_thumbnail
+from index.mend import mend as mend_derived
 from index.vectors import faiss_device, float32_slices
 from regconv.errors import RegconvError, UnreadableImage
-from storage import jobs
 from storage.errors import ShardError, StorageError
 from storage.records import Filter, PhotoRecord
 from storage.tables import PRESENT
@@ -36,7 +37,7 @@ def examine(library: Library, *, recall: bool = False, mend: bool = False) -> di
 
     Mending takes the library's lease (JobRunning where a job is at work) and never touches what a user said or a photo.
     """
-    mended = _mend(library) if mend else []
+    mended = mend_derived(library) if mend else []
     checks = [_asked(library, name, check) for name, check in CHECKS.items()]
     well = all(check.ok for check in checks)
     counts = library.catalog.counts(library.space_id)
@@ -130,32 +131,12 @@ def _check_shards(library: Library) -> tuple[bool, str]:
 def _check_rows(library: Library) -> tuple[bool, str]:
     """Every vector's row carries the digest of the content that points to it: nothing has shifted."""
     checked = shifted = 0
-    for contents, wrong in _shifted(library):
+    for contents, wrong in shifted_rows(library):
         checked += len(contents)
         shifted += len(wrong)
     return not shifted, f"{checked - shifted} of {checked} vectors carry their content's own fingerprint" + (
         "; --mend gives the others up" if shifted else ""
     )
-
-
-def _shifted(library: Library) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """For each shard that can be read: (its content ids, those of them whose row is another content's)."""
-    files = library.catalog.shards(library.space_id)
-    newest = library.catalog.newest_shard(library.space_id)
-    for shard_id, rows, contents in library.catalog.vector_places(library.space_id, 0, newest):
-        try:
-            mapped = library.shards.open(files[shard_id], library.space.dtype)
-        except ShardError:
-            continue  # the check of the shards says so
-        digests = library.catalog.digests(contents.tolist())
-        yield (
-            contents,
-            [
-                content
-                for row, content in zip(rows.tolist(), contents.tolist(), strict=True)
-                if row >= len(mapped) or mapped["digest"][row].tobytes().hex() != digests[content]
-            ],
-        )
 
 
 def _check_orphans(library: Library) -> tuple[bool, str]:
@@ -196,7 +177,7 @@ def _check_cache(library: Library) -> tuple[bool, str]:
 
 
 def _check_thumbnails(library: Library) -> tuple[bool, str]:
-    missing = sum(1 for _ in _without_thumbnail(library))
+    missing = sum(1 for _ in without_thumbnail(library))
     return (
         not missing,
         f"{missing} photos have no thumbnail; --mend makes them" if missing else "every photo has its thumbnail",
@@ -239,58 +220,6 @@ CHECKS: dict[str, Callable[[Library], tuple[bool, str]]] = {
     "thumbnails": _check_thumbnails,
     "vectors": _check_vectors,
 }
-INDEX_AGAIN = "; run `python app.py index` on your folders again to make the rest"
-
-
-# Mending: only what can be made again.
-
-
-def _mend(library: Library) -> list[str]:
-    job_id = library.catalog.start_job("mend", [])
-    state, done = jobs.FAILED, []
-    try:
-        for shard_id, shard in library.catalog.shards(library.space_id).items():
-            if library.shards.verify(shard):
-                lost = library.catalog.drop_shard(shard_id)
-                done.append(f"gave up the damaged shard {shard.file} with {lost} vectors{INDEX_AGAIN}")
-        shifted = [content for _, wrong in _shifted(library) for content in wrong]
-        if shifted:
-            library.catalog.drop_vectors(shifted, library.space_id)
-            done.append(f"gave up {len(shifted)} vectors that were other photos' own{INDEX_AGAIN}")
-        for path in library.shards.orphans(library.catalog.shard_files()):
-            path.unlink()
-            done.append(f"removed {path.name}, which belonged to nothing")
-        library.drop_indexes()
-        library.index(library.space.pooled)
-        library.save_indexes()
-        done.append("built the index anew from the shards")
-        made = sum(_make_thumbnail(library, photo) for photo in _without_thumbnail(library))
-        if made:
-            done.append(f"made {made} thumbnails")
-        state = jobs.DONE
-    finally:
-        library.catalog.finish_job(job_id, state, {"mended": done})
-    return done
-
-
-def _make_thumbnail(library: Library, photo: PhotoRecord) -> bool:
-    try:
-        decoded = library.decoder.picture(photo.path)
-    except UnreadableImage:
-        return False
-    library.thumbnails.write(decoded.digest, decoded.thumbnail)
-    return decoded.digest == photo.digest
-
-
-def _present(library: Library) -> Iterator[PhotoRecord]:
-    last = 0
-    while photos := library.catalog.photos_in(PRESENT, 1000, last):
-        yield from photos
-        last = photos[-1].id
-
-
-def _without_thumbnail(library: Library) -> Iterator[PhotoRecord]:
-    return (photo for photo in _present(library) if photo.digest and not library.thumbnails.has(photo.digest))
 
 
 def _sample(library: Library) -> list[PhotoRecord]:

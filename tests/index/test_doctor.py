@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 import index.library
 from index.decode_worker import Decoded, DecodeTask, Failure, decode_file
 from index.doctor import CHECKS, examine, measured_recall
+from index.errors import LibraryError
 from index.library import Library
 from index.vectors import VectorIndex
 from regconv.errors import UnreadableImage
@@ -284,3 +285,12 @@ def test_recall_falls_with_what_the_index_does_not_find(library: Library, fill: 
     recall = measured_recall(library)
     assert recall is not None
     assert 0.4 < recall < 0.8
+
+
+def test_mending_gives_nothing_up_while_the_shards_are_not_there(library: Library, photos: Path, run: Run) -> None:
+    run(library, photos)
+    away = library.shards.folder.rename(library.folder / "unplugged")
+    with pytest.raises(LibraryError, match="mounted"):
+        examine(library, mend=True)
+    away.rename(library.shards.folder)
+    assert examine(library)["ok"]
