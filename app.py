@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from index.library import Library
     from index.look import Eyes
     from index.progress import Progress
+    from regconv.torch.training import TrainingProgress
     from storage.records import Filter
 
 DONE, COULD_NOT, WRONG_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -212,6 +213,31 @@ def stages(settings: Settings, image: str, out: str) -> None:
 
 
 @verb
+@click.argument("folder", metavar="FOLDER")
+@click.option("--out", required=True, metavar="CHECKPOINT", help="The folder that the trained model goes to.")
+@click.option("--val", metavar="FOLDER", help="Pictures to measure on.  [default: a tenth of every class]")
+@click.option("--from", "start", metavar="NAME", help="Go on from this model in place of random weights.")
+@click.option("--architecture", metavar="NAME", help="The network where there is no --from.  [default: regnet-y-3m]")
+@click.option("--epochs", type=click.IntRange(1), help="How often every picture is seen.  [default: 100]")
+@click.option("--size", type=click.IntRange(32), help="The side of the model's pictures, in pixels.  [default: 128]")
+@click.option("--batch-size", type=click.IntRange(2), help="Pictures a step.  [default: 64]")
+@click.option("--lr", "learning_rate", type=float, help="The highest learning rate.  [default: 2e-3, --from: 2e-4]")
+@click.option("--seed", type=int, help="Of everything that is drawn.  [default: 0]")
+@click.option("--bf16", is_flag=True, help="Compute in bfloat16 where that is safe.")
+@click.option("--half", is_flag=True, help="Write the model in float16, half as large.")
+def train(settings: Settings, folder: str, out: str, val: str | None, **options: Any) -> None:
+    """Train a model on a folder whose subfolders are classes. Started again after a kill, it goes on where it was."""
+    import shlex
+
+    from regconv.torch.training import TrainingRecipe, train_folder
+
+    recipe = TrainingRecipe(**{name: value for name, value in options.items() if value is not None})
+    command = shlex.join(["python", "app.py", *sys.argv[1:]])
+    report = _followed(train_folder(folder, out, recipe, val=val, device=settings.device, command=command))
+    settings.answer(report, lambda: terminal.training_text(report or {}))
+
+
+@verb
 def models(settings: Settings) -> None:
     """List the models known by name, which of them are on this machine, and which one the library uses."""
     from index.errors import NoLibrary
@@ -291,13 +317,18 @@ def _serve(library: Library, settings: Settings, host: str, port: int, password:
 
 def _index(library: Library, folders: Sequence[str], retry_failed: bool) -> dict[str, Any] | None:
     """The report of an index run with its progress on stderr, None where somebody asked it to stop."""
-    from contextlib import closing
-
     from index.job import index_folder
+
+    return _followed(index_folder(library, folders, retry_failed=retry_failed))
+
+
+def _followed(steps: Iterator[Progress | TrainingProgress]) -> dict[str, Any] | None:
+    """The report at the end of a long job, whose progress is shown on stderr; None where it ends without one."""
+    from contextlib import closing
 
     show = _progress_bar() if sys.stderr.isatty() else _progress_lines()
     next(show)
-    with closing(show), closing(index_folder(library, folders, retry_failed=retry_failed)) as steps:
+    with closing(show), closing(steps):  # type: ignore[type-var]  # both kinds of steps are generators
         for progress in steps:
             show.send(progress)
             if progress.report is not None:
@@ -305,7 +336,7 @@ def _index(library: Library, folders: Sequence[str], retry_failed: bool) -> dict
     return None
 
 
-def _progress_bar() -> Generator[None, Progress, None]:
+def _progress_bar() -> Generator[None, Progress | TrainingProgress, None]:
     """A bar for a person who watches."""
     from tqdm import tqdm
 
@@ -321,7 +352,7 @@ def _progress_bar() -> Generator[None, Progress, None]:
             bar.update(progress.done - bar.n)
 
 
-def _progress_lines() -> Generator[None, Progress, None]:
+def _progress_lines() -> Generator[None, Progress | TrainingProgress, None]:
     """A line every few seconds, for a log."""
     import time
 

@@ -54,7 +54,7 @@ def load_backbone(model: str | ModelDescription, device: str = "auto") -> Backbo
     from regconv import torch as networks
     from regconv.engines.eager import EagerEngine
 
-    place = _device(device)
+    place = choose_device(device)
     description = model if isinstance(model, ModelDescription) else describe(model)
     family = "RegNet" if description.config.model_type == "regnet" else "ConvNext"
     kind = "ForImageClassification" if description.labels else "Model"
@@ -133,7 +133,8 @@ class Backbone:
             return [tensor.cpu().numpy() for tensor in (*(vector.float() for vector in raw), best.indices, best.values)]
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The device for "auto" (CUDA where torch sees it), "cpu", "cuda" or "cuda:1". Raises DeviceNotFound."""
     import torch
 
     if name == "auto":

@@ -3,6 +3,7 @@
 RegconvError
  ├─ UnreadableImage      a file is not a picture that can be read within the limits
  ├─ UnsupportedConfig    a configuration asks for something no network here has (also a ValueError)
+ ├─ TrainingError        pictures or settings from which no network can be trained
  ├─ DeviceNotFound       a device was asked for that this computer or this torch does not have
  └─ CheckpointError      a checkpoint's files are missing, damaged or do not fit the network
      ├─ ModelNotFound    no folder and no hub model of that name could be had (also an OSError)
@@ -33,6 +34,10 @@ class UnreadableImage(RegconvError):
 
 class UnsupportedConfig(RegconvError, ValueError):
     """A configuration value that no network here supports, or that contradicts another."""
+
+
+class TrainingError(RegconvError):
+    """Pictures, classes or settings from which no network can be trained."""
 
 
 class CheckpointError(RegconvError):

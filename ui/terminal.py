@@ -36,6 +36,20 @@ def health_text(health: dict[str, Any]) -> str:
     )
 
 
+def training_text(report: dict[str, Any]) -> str:
+    """A training run: what could not be read, how good the model is, what it confuses, the time."""
+    lines = [f"Unreadable: {shown(failure['path'])}: {failure['reason']}" for failure in report["failed"]]
+    lines.append(
+        f"top-1 {report['top1']:.1%}, top-5 {report['top5']:.1%} of {report['pictures']} pictures that it was not "
+        f"trained on; {report['classes']} classes, trained on {report['trained_on']} pictures."
+    )
+    worst = [f"{' and '.join(pair['classes'])} ({pair['pictures']} of {pair['of']})" for pair in report["confused"][:5]]
+    if worst:
+        lines.append(f"Most often confused: {', '.join(worst)}.")
+    lines.append(f"{shown(report['checkpoint'])} is ready after {duration(report['seconds'])}.")
+    return "\n".join(lines)
+
+
 def pace(rate: float | None, left: float | None, failed: int) -> str:
     """Rate, time left and failures so far, as a progress line shows them."""
     words = [] if rate is None or left is None else [f"{rate:.1f} photos/s", f"{duration(left)} left"]
