@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from regconv.configuration import ConvNextConfig, RegNetConfig
 from regconv.errors import UnsupportedConfig
 
@@ -87,8 +89,7 @@ def _convnext_plan(config: ConvNextConfig) -> tuple[StagePlan, ...]:
             "entries: hidden_sizes needs exactly num_stages, depths at least as many"
         )
     # The schedule runs over all of depths, also over entries beyond num_stages.
-    last = sum(config.depths) - 1
-    rates = [config.drop_path_rate * index / last if last > 0 else 0.0 for index in range(last + 1)]
+    rates = _drop_path_rates(config.drop_path_rate, sum(config.depths))
     stages, done = [], 0
     for index, (width, depth) in enumerate(zip(config.hidden_sizes, config.depths[:count], strict=True)):
         width_in = config.hidden_sizes[max(0, index - 1)]
@@ -96,6 +97,20 @@ def _convnext_plan(config: ConvNextConfig) -> tuple[StagePlan, ...]:
         stages.append(StagePlan(width_in, width, 1 if index == 0 else 2, layers))
         done += depth
     return tuple(stages)
+
+
+def _drop_path_rates(highest: float, count: int) -> list[float]:
+    """From 0 to the highest in even steps, rounded exactly as torch.linspace rounds them in float32.
+
+    Training in float64 would show the difference: the documents' networks have their rates from there.
+    """
+    if count < 2:
+        return [0.0] * count
+    end = np.float32(highest)
+    step = float(end / np.float32(count - 1))
+    # The second half is counted back from the end; each is rounded once, after multiplication and sum.
+    exact = [step * i if i < count // 2 else float(end) - step * (count - 1 - i) for i in range(count)]
+    return [float(np.float32(rate)) for rate in exact]
 
 
 def stem_stride(config: RegNetConfig | ConvNextConfig) -> int:
