@@ -219,7 +219,11 @@ def stages(settings: Settings, image: str, out: str) -> None:
 @click.option("--from", "start", metavar="NAME", help="Go on from this model in place of random weights.")
 @click.option("--architecture", metavar="NAME", help="The network where there is no --from.  [default: regnet-y-3m]")
 @click.option("--epochs", type=click.IntRange(1), help="How often every picture is seen.  [default: 100]")
-@click.option("--size", type=click.IntRange(32), help="The side of the model's pictures, in pixels.  [default: 128]")
+@click.option(
+    "--size",
+    type=click.IntRange(32),
+    help="The side of the model's pictures, in pixels.  [default: 128, --from: its own]",
+)
 @click.option("--batch-size", type=click.IntRange(2), help="Pictures a step.  [default: 64]")
 @click.option("--lr", "learning_rate", type=float, help="The highest learning rate.  [default: 2e-3, --from: 2e-4]")
 @click.option("--seed", type=int, help="Of everything that is drawn.  [default: 0]")
@@ -229,11 +233,12 @@ def train(settings: Settings, folder: str, out: str, val: str | None, **options:
     """Train a model on a folder whose subfolders are classes. Started again after a kill, it goes on where it was."""
     import shlex
 
-    from regconv.torch.training import TrainingRecipe, train_folder
+    from regconv.torch.training import recipe_of, train_folder
 
-    recipe = TrainingRecipe(**{name: value for name, value in options.items() if value is not None})
     command = shlex.join(["python", "app.py", *sys.argv[1:]])
-    report = _followed(train_folder(folder, out, recipe, val=val, device=settings.device, command=command))
+    report = _followed(
+        train_folder(folder, out, recipe_of(**options), val=val, device=settings.device, command=command)
+    )
     settings.answer(report, lambda: terminal.training_text(report or {}))
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 import regconv
 from regconv.checkpoint import find_weights, read_tensors
 from regconv.errors import CheckpointError, TrainingError, UnsupportedConfig
-from regconv.torch.training import TrainingRecipe, loop, train_folder
+from regconv.torch.training import TrainingRecipe, loop, recipe_of, train_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOURS = {"blue sky": (40, 60, 200), "red brick": (190, 50, 40)}
@@ -288,6 +288,18 @@ def test_a_full_disk_ends_the_run_and_what_was_saved_stays(
     run(folder, out, asked)
     run(folder, tmp_path / "undisturbed", asked)
     assert_equal_weights(out, tmp_path / "undisturbed")
+
+
+def test_a_run_that_diverges_says_so(class_folders: Folders, recipe: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step .*lower --lr"):
+        run(class_folders(), tmp_path / "out", recipe("convnext", learning_rate=1e30, epochs=20))
+
+
+def test_the_size_is_that_of_the_checkpoint_unless_another_is_given(tiny_checkpoint: Any) -> None:
+    start = str(tiny_checkpoint("regnet-x"))
+    assert recipe_of(start=start, size=None, epochs=None) == TrainingRecipe(start=start, size=64)
+    assert recipe_of(start=start, size=96).size == 96
+    assert recipe_of(size=None) == TrainingRecipe()
 
 
 def test_the_best_measurement_is_kept_and_not_the_last(

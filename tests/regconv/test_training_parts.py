@@ -168,6 +168,11 @@ class TestSizes:
         assert sizes == sorted(sizes)
         assert sorted(set(sizes)) == [64, 80, 96, 112, 128]
         assert sizes.count(128) == 40
+        assert [TrainingRecipe(size=144, epochs=2).size_at(epoch) for epoch in (0, 1)] == [96, 128]
+        assert TrainingRecipe(size=144, epochs=1).size_at(0) == 128
+
+    def test_a_checkpoint_sees_its_own_size_from_the_beginning(self) -> None:
+        assert TrainingRecipe(start="starter", size=144, epochs=9).size_at(0) == 128
 
     @pytest.mark.parametrize(
         ("size", "first", "expected"), [(128, None, [64, 80, 96, 112]), (128, 112, [112]), (32, None, [32])]

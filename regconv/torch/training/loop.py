@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Generator, Iterator
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from regconv.backbone import choose_device
 from regconv.checkpoint import write_files
+from regconv.errors import TrainingError
 from regconv.torch.training.augment import augmented, mixed
 from regconv.torch.training.data import (
     Failure,
@@ -142,6 +144,8 @@ class _Run:
         """All steps that are left, a progress after each."""
         before, start = self.seconds, time.monotonic()
         saved = start
+        if self.step == 0:
+            self.save(identity, 0.0)  # so that whatever is found in the folder from now on is known to be this run's
         pace = Pace(self.recipe, self.per_epoch)
         pictures: TrainingPictures | None = None
         while self.step < self.steps:
@@ -150,6 +154,8 @@ class _Run:
             if pictures is None or place == 0:
                 pictures = self.train.at(size)
             loss = self._one_step(pictures, epoch, place, size)
+            if not math.isfinite(loss):
+                raise TrainingError(f"the loss is {loss} at step {self.step + 1}: try a lower --lr, or without --bf16")
             self.step += 1
             pace.count(self.step, size)
             if self.step % self.per_epoch == 0 and self._measures_after(epoch):

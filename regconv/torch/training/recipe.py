@@ -89,10 +89,15 @@ class TrainingRecipe:
         return max(32, _rounded(self.size / _ENLARGED))
 
     def size_at(self, epoch: int) -> int:
-        """The side of an epoch's training pictures: from the first size to the last, each size as long as the others."""
-        first = min(self.last_size, _rounded(self.last_size / 2) if self.first_size is None else self.first_size)
+        """The side of an epoch's training pictures: from the first size to the last, each as long as the others.
+
+        Small pictures first save most of the time. A checkpoint has seen pictures of its own size, and stays with them.
+        """
+        first = self.last_size if self.start else _rounded(self.last_size / 2)
+        if self.first_size is not None:
+            first = min(self.last_size, self.first_size)
         sizes = [*range(max(32, first), self.last_size, _STEP_PX), self.last_size]
-        return sizes[epoch * len(sizes) // self.epochs]
+        return sizes[-1 - (self.epochs - 1 - epoch) * len(sizes) // self.epochs]
 
 
 def new_config(architecture: str, id2label: dict[int, str]) -> RegNetConfig | ConvNextConfig:

@@ -19,6 +19,14 @@ _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 _BICUBIC = 3
 
 
+def recipe_of(**options: Any) -> TrainingRecipe:
+    """The recipe of the options that are not None; without a size that of the checkpoint it starts from."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if "start" in given and "size" not in given:
+        given["size"] = describe(given["start"]).recipe.size
+    return TrainingRecipe(**given)
+
+
 def first_network(recipe: TrainingRecipe, id2label: dict[int, str]) -> Network:
     """A network with random weights, or the checkpoint `recipe.start`, in training mode, float32.
 
