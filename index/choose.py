@@ -25,8 +25,8 @@ def choose(count: int, dim: int, *, gpu_memory: int | None, cpu_memory: int) -> 
     """The index for `count` vectors of width `dim`, given free bytes on the CPU and on the GPU (None: no GPU for FAISS).
 
     Float32 wherever it fits into half of the free memory, float16 (recall@10 0.999 measured) beyond. On a GPU a float16
-    clone proposes candidates, which are ranked again in float32.
+    clone of a float32 index (FAISS clones no other flat one) proposes candidates, which are ranked again in float32.
     """
     fits = count * dim * 4 <= cpu_memory * MEMORY_SHARE
-    gpu = gpu_memory is not None and count * dim * 2 <= gpu_memory * MEMORY_SHARE
+    gpu = fits and gpu_memory is not None and count * dim * 2 <= gpu_memory * MEMORY_SHARE
     return Choice("float32" if fits else "float16", gpu, exact=fits and not gpu)

@@ -21,7 +21,7 @@ GPU = 4 * DIM * 1000  # half of it holds 1,000 float16 vectors
         (0, GPU, Choice("float32", gpu=True, exact=False)),
         (1000, GPU, Choice("float32", gpu=True, exact=False)),
         (1001, GPU, Choice("float16", gpu=False, exact=False)),
-        (1001, 2 * GPU, Choice("float16", gpu=True, exact=False)),
+        (1001, 2 * GPU, Choice("float16", gpu=False, exact=False)),
         (1000, 0, Choice("float32", gpu=False, exact=True)),
     ],
 )
