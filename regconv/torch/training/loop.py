@@ -148,11 +148,12 @@ class _Run:
             self.save(identity, 0.0)  # so that whatever is found in the folder from now on is known to be this run's
         pace = Pace(self.recipe, self.per_epoch)
         pictures: TrainingPictures | None = None
+        prepared_size = 0
         while self.step < self.steps:
             epoch, place = divmod(self.step, self.per_epoch)
             size = self.recipe.size_at(epoch)
-            if pictures is None or place == 0:
-                pictures = self.train.at(size)
+            if pictures is None or size != prepared_size:
+                pictures, prepared_size = self.train.at(size), size
             loss = self._one_step(pictures, epoch, place, size)
             if not math.isfinite(loss):
                 raise TrainingError(f"the loss is {loss} at step {self.step + 1}: try a lower --lr, or without --bf16")
