@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import URL, Connection, Row, delete, func, insert, select, update
 
-from storage import jobs, queries
+from storage import jobs, marks, queries
 from storage.database import open_engine, reading, writing
 from storage.errors import CatalogError
-from storage.records import Batch, FileStamp, Filter, GenerationRecord, JobRecord, PhotoRecord, Seen
+from storage.records import Batch, FileStamp, Filter, GenerationRecord, JobRecord, PhotoRecord, ProbeRecord, Seen
 from storage.shards import ShardFile
 from storage.tables import GONE, PRESENT, UNREADABLE, Content, Generation, Label, Photo, Setting, Shard, Space, Vector
 
@@ -270,6 +270,43 @@ class Catalog:
         with self._writing() as connection:
             for chunk in _chunks(contents):
                 connection.execute(delete(Vector).where(Vector.content_id.in_(chunk), Vector.space_id == space_id))
+
+    # what the user taught
+
+    def mark(self, contents: Mapping[str, Collection[int]]) -> None:
+        """Give contents these words. A content among them loses those of these words that it is not given here."""
+        with self._writing() as connection:
+            marks.replace(connection, self.engine.dialect, contents)
+
+    def unmark(self, words: Collection[str] | None = None) -> None:
+        """Take words back from all contents, or every word; what was learnt from them goes in the same transaction."""
+        with self._writing() as connection:
+            marks.remove(connection, words)
+
+    def words(self) -> dict[str, int]:
+        """The words given, in order, with how many contents have each."""
+        with reading(self.engine) as connection:
+            return marks.counted(connection)
+
+    def marked(self, space_id: int) -> dict[str, list[int]]:
+        """The contents, ascending, that have a word and a vector in the space, by word."""
+        with reading(self.engine) as connection:
+            return marks.with_vectors(connection, space_id)
+
+    def save_probe(self, space_id: int, record: ProbeRecord) -> None:
+        """Make this what the space learnt, in place of what it had."""
+        with self._writing() as connection:
+            marks.save_probe(connection, space_id, record, _now())
+
+    def drop_probe(self, space_id: int) -> None:
+        """Forget what the space learnt."""
+        with self._writing() as connection:
+            marks.drop_probe(connection, space_id)
+
+    def probe(self, space_id: int) -> ProbeRecord | None:
+        """What the space learnt, None where nothing is."""
+        with reading(self.engine) as connection:
+            return marks.probe(connection, space_id)
 
     # jobs
 

@@ -6,13 +6,13 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Insert, Select, and_, func, select
+from sqlalchemy import ColumnElement, Dialect, Insert, Select, and_, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase
 
 from storage.errors import CatalogError
 from storage.records import Filter
-from storage.tables import GONE, PRESENT, Content, Label, Photo, Shard, Vector
+from storage.tables import GONE, PRESENT, Content, Label, Mark, Photo, Shard, Vector
 
 
 def upsert(dialect: Dialect, table: type[DeclarativeBase], key: Sequence[str], change: Sequence[str] = ()) -> Insert:
@@ -94,10 +94,13 @@ def present_photos(where: Filter, space_id: int) -> Select:
         statement = statement.where(Content.taken_at < where.before)
     if where.camera is not None:
         statement = statement.where(func.lower(Content.camera).contains(where.camera.lower(), autoescape=True))
+    named: list[ColumnElement[bool]] = []
     if where.labels is not None:
         labelled = select(Label.content_id).where(Label.space_id == space_id, Label.label_index.in_(where.labels))
-        statement = statement.where(Photo.content_id.in_(labelled))
-    return statement
+        named.append(Photo.content_id.in_(labelled))
+    if where.words is not None:
+        named.append(Photo.content_id.in_(select(Mark.content_id).where(Mark.word.in_(where.words))))
+    return statement.where(or_(*named)) if named else statement
 
 
 def vector_places(space_id: int) -> Select:

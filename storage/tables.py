@@ -5,6 +5,7 @@ photo     one row for each path ever seen: a photo points to its content
 space     one row for each way of making vectors (weights + preprocessing + decoding)
 shard     one row for each immutable file of vectors      vector   (content, space) -> (shard, row)
 label     the model's top labels of a content             generation   saved FAISS files, a cache
+mark      a word that the user gave a content             probe        what a space learnt from the marks
 job       runs with their lease, progress and report      setting      what the library was told once
 """
 
@@ -146,6 +147,21 @@ class Label(Base):
     rank: Mapped[int] = mapped_column(Integer, primary_key=True)  # 0 is the most likely
     label_index: Mapped[int] = mapped_column(Integer)
     score: Mapped[float]  # softmax probability
+
+
+class Mark(Base):
+    __tablename__ = "mark"
+    content_id: Mapped[int] = mapped_column(ForeignKey("content.id"), primary_key=True)
+    word: Mapped[str] = mapped_column(Words, primary_key=True, index=True)
+
+
+class Probe(Base):
+    __tablename__ = "probe"
+    space_id: Mapped[int] = mapped_column(ForeignKey("space.id"), primary_key=True)
+    words: Mapped[list[str]]
+    weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 little-endian, (width + 1, words) row by row
+    calibration: Mapped[dict[str, Any]]  # parts, temperature, what was held out: see index/probe.py
+    created_at: Mapped[datetime]
 
 
 class Generation(Base):

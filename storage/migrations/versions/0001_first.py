@@ -89,6 +89,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_label_space_index", "label", ["space_id", "label_index"])
     op.create_table(
+        "mark",
+        sa.Column("content_id", ID, nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["content_id"], ["content.id"], name=op.f("fk_mark_content_id_content")),
+        sa.PrimaryKeyConstraint("content_id", "word", name=op.f("pk_mark")),
+    )
+    op.create_index(op.f("ix_mark_word"), "mark", ["word"])
+    op.create_table(
         "photo",
         sa.Column("id", ID, nullable=False),
         sa.Column("path", sa.LargeBinary(), nullable=False),
@@ -103,6 +111,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_photo_content_id"), "photo", ["content_id"])
     op.create_index(op.f("ix_photo_state"), "photo", ["state"])
+    op.create_table(
+        "probe",
+        sa.Column("space_id", ID, nullable=False),
+        sa.Column("words", sa.JSON(), nullable=False),
+        sa.Column("weights", sa.LargeBinary(), nullable=False),
+        sa.Column("calibration", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["space_id"], ["space.id"], name=op.f("fk_probe_space_id_space")),
+        sa.PrimaryKeyConstraint("space_id", name=op.f("pk_probe")),
+    )
     op.create_table(
         "shard",
         sa.Column("id", ID, nullable=False),
