@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
@@ -17,6 +19,8 @@ from storage.errors import CatalogError
 SCHEMA_VERSION = "0001"
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_WAIT_S = 30
+CHUNK = 500  # values in one IN (...): far below every database's limit
+T = TypeVar("T")
 
 
 def sqlite_url(file: Path) -> URL:
@@ -79,6 +83,18 @@ def _in_words() -> Iterator[None]:
             f"The catalogue is damaged: {error.orig}. Nothing of this step was written. Restore a backup of it, or begin a new "
             "library: `index` makes everything again from the photos."
         ) from error
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values in lists short enough for one IN (...)."""
+    iterator = iter(values)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk
+
+
+def now() -> datetime:
+    """This second, in UTC, as a time without zone: what SQLite keeps."""
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:

@@ -9,13 +9,13 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 from sqlalchemy import Connection, insert, select, update
 
+from storage.database import now
 from storage.errors import JobRunning
 from storage.records import JobRecord
 from storage.tables import Job
@@ -33,7 +33,7 @@ def claim(connection: Connection, kind: str, folders: Sequence[str]) -> int:
                 f"Another job ({row['kind']}) has been running on this library since {row['started_at']:%Y-%m-%d %H:%M:%S} UTC, "
                 f"process {row['pid']} on {row['host']}. Wait for it or stop it, then start again."
             )
-        connection.execute(update(Job).where(Job.id == row["id"]).values(state=INTERRUPTED, finished_at=_now()))
+        connection.execute(update(Job).where(Job.id == row["id"]).values(state=INTERRUPTED, finished_at=now()))
     statement = insert(Job).values(
         kind=kind,
         state=RUNNING,
@@ -43,7 +43,7 @@ def claim(connection: Connection, kind: str, folders: Sequence[str]) -> int:
         process_started=_started(psutil.Process()),
         lease_until=time.time() + LEASE_S,
         stop_asked=False,
-        started_at=_now(),
+        started_at=now(),
         progress={},
     )
     key = connection.execute(statement).inserted_primary_key
@@ -63,7 +63,7 @@ def beat(connection: Connection, job_id: int, progress: dict[str, Any]) -> bool:
 def finish(connection: Connection, job_id: int, state: str, report: dict[str, Any] | None) -> None:
     """Give the lease back."""
     connection.execute(
-        update(Job).where(Job.id == job_id).values(state=state, report=report, finished_at=_now(), lease_until=0.0)
+        update(Job).where(Job.id == job_id).values(state=state, report=report, finished_at=now(), lease_until=0.0)
     )
 
 
@@ -106,7 +106,3 @@ def _started(process: psutil.Process) -> float:
         return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError, ValueError):
         return process.create_time()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)

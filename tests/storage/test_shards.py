@@ -161,6 +161,7 @@ KILLED_BETWEEN = """
 import os, sys
 from pathlib import Path
 import numpy as np
+from storage import storing
 from storage.catalog import Catalog
 from storage.database import sqlite_url
 from storage.records import Batch, ContentFacts, FileStamp
@@ -185,7 +186,7 @@ catalog.store(batch(1), space)
 if sys.argv[2] == "before":
     Catalog.store = pause
 else:
-    Catalog._write_photos = pause  # within the transaction: all but the photos is written
+    storing.write_photos = pause  # within the transaction: all but the photos is written
 catalog.store(batch(2), space)
 """
 
