@@ -125,7 +125,7 @@ def index(settings: Settings, folders: tuple[str, ...], retry_failed: bool) -> N
 @click.option("--folder", metavar="F", help="Only photos below this folder.")
 @click.option("--after", metavar="DATE", type=click.DateTime(), help="Only photos taken on or after this date.")
 @click.option("--before", metavar="DATE", type=click.DateTime(), help="Only photos taken before this date.")
-@click.option("--label", metavar="L", help="Only photos with this word in one of their top labels.")
+@click.option("--label", metavar="L", help="Only photos with this in a top label or taught word.")
 @click.option("--camera", metavar="C", help="Only photos from a camera with this in its name.")
 def search(
     settings: Settings,
@@ -167,20 +167,29 @@ def search(
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1, 5), help="How many labels.")
 def classify(settings: Settings, images: tuple[str, ...], k: int) -> int:
     """Say what the network takes the pictures for."""
+    from index.library import Library
     from index.look import glance_at
+    from index.teach import own_labels, taught
     from regconv.errors import UnreadableImage
 
     document: list[dict[str, Any]] = []
     with settings.eyes() as eyes:
+        probe = taught(eyes) if isinstance(eyes, Library) else None
         for image in images:
             try:
-                labels = glance_at(eyes, image).labels[:k]
+                glance = glance_at(eyes, image)
             except UnreadableImage as error:
                 click.echo(f"Error: {error}", err=True)
                 document.append({"path": image, "labels": [], "own_labels": [], "error": error.reason})
                 continue
-            found = [{"index": index, "label": label, "score": round(score, 6)} for index, label, score in labels]
-            document.append({"path": image, "labels": found, "own_labels": []})
+            found = [
+                {"index": index, "label": label, "score": round(score, 6)} for index, label, score in glance.labels[:k]
+            ]
+            own = [
+                {"label": label, "score": round(score, 6)}
+                for label, score in own_labels(probe, glance.example.vectors, k)
+            ]
+            document.append({"path": image, "labels": found, "own_labels": own})
     settings.answer(
         document, lambda: "\n".join(terminal.labels_text(entry) for entry in document if "error" not in entry)
     )
@@ -240,6 +249,43 @@ def train(settings: Settings, folder: str, out: str, val: str | None, **options:
         train_folder(folder, out, recipe_of(**options), val=val, device=settings.device, command=command)
     )
     settings.answer(report, lambda: terminal.training_text(report or {}))
+
+
+@verb
+@click.argument("folder", metavar="FOLDER")
+def teach(settings: Settings, folder: str) -> None:
+    """Teach the library words of your own: FOLDER has a subfolder with photos for each word."""
+    from index.teach import teach_folder
+
+    with settings.open(create=True) as library:
+        report = _followed(teach_folder(library, folder))
+    if report is None:
+        raise click.ClickException("The job was asked to stop. Its photos are kept, nothing was taught; run it again.")
+    settings.answer(report, lambda: terminal.teaching_text(report))
+
+
+@verb
+@click.argument("words", nargs=-1, metavar="[WORD...]")
+def unteach(settings: Settings, words: tuple[str, ...]) -> None:
+    """Take back words that were taught, or all of them. Photos and the model's own labels stay."""
+    from index import teach as teaching
+
+    with settings.open() as library:
+        document = teaching.unteach(library, words)
+    settings.answer(document, lambda: terminal.unteaching_text(document))
+
+
+@verb
+@click.argument("folder", metavar="FOLDER")
+@click.option("--train", metavar="FOLDER", help="Search in these pictures.  [default: in the others of FOLDER]")
+def evaluate(settings: Settings, folder: str, train: str | None) -> None:
+    """Measure a model on a folder whose subfolders are classes: its labels, and how well it finds pictures of a class."""
+    from index.evaluate import evaluate as measure
+    from index.look import Eyes
+
+    with Eyes(settings.model, settings.device) if settings.model else settings.eyes() as eyes:
+        report = _followed(measure(eyes, folder, train))
+    settings.answer(report, lambda: terminal.evaluation_text(report or {}))
 
 
 @verb
@@ -380,15 +426,17 @@ def _filter(
 ) -> Filter:
     from storage.records import Filter
 
-    labels = None
+    labels = words = None
     if label is not None:
-        labels = [index for index, words in library.space.labels.items() if label.lower() in words.lower()]
-        if not labels:
+        labels = [index for index, name in library.space.labels.items() if label.lower() in name.lower()]
+        words = [word for word in library.catalog.words() if label.lower() in word.lower()]
+        if not labels and not words:
             raise click.UsageError(
-                f"No label of {library.model} has {label!r} in it. `classify` shows labels that it knows."
+                f"No label of {library.model}, and no word that was taught, has {label!r} in it. "
+                "`classify` shows labels that it knows."
             )
     return Filter(
-        None if folder is None else os.path.abspath(os.path.expanduser(folder)), after, before, camera, labels
+        None if folder is None else os.path.abspath(os.path.expanduser(folder)), after, before, camera, labels, words
     )
 
 

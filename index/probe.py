@@ -1,9 +1,12 @@
 """A linear probe on stored vectors: which of the taught words is it, how sure is that, or is it none of them?
 
-Ridge regression of the words on standardised vectors. Its leave-one-out answers have a closed form (the hat matrix), so
-everything that must be chosen is chosen on pictures that the answer did not see: the parts, the strength of L2, and a
-temperature for the softmax over the words. Leaving out a whole word at once, just as closed, shows how pictures of things
-that were never taught score; a logistic curve between those and the known ones is the chance of "none of these".
+Weighted ridge regression of the words on standardised vectors. Other pictures of the library take part with a target of
+zero for every word and, together, the weight of all marked ones: they show what the words are not. (Some of them may
+show a word that nobody has marked; then "none of these" is said somewhat too often, see bench/teach.py for how often.)
+
+Leave-one-out answers have a closed form (the hat matrix), so everything that must be chosen is chosen on pictures that the
+answer did not see: the parts, the strength of L2, a temperature for the softmax over the words, and a logistic curve
+between the best scores of marked and of other pictures, which is the chance that it is one of the words at all.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ TEMPERATURES = 10.0 ** np.arange(-2.5, 1.01, 0.05)
 ENOUGH_HELD_OUT = 8  # pictures; with fewer the defaults below are better than what they could tell
 DEFAULT_STRENGTH = 1.0
 DEFAULT_TEMPERATURE = 0.05
-STRANGE_LET_IN = 0.25  # of the untaught, by default: where nothing known can be held out
+STRANGE_LET_IN = 0.25  # of other pictures, by default: where nothing marked can be held out
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,22 @@ class Probe:
 
     def chances(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
         """Chances, float64 (n, words + 1) with sums of 1, of vectors[part] (n, d); the last is "none of these"."""
-        joined = np.concatenate([vectors[part] for part in self.parts], axis=1)
-        return _chances(joined @ self.weights[:-1] + self.weights[-1], self.calibration)
+        return _chances(_joined(vectors, self.parts) @ self.weights[:-1] + self.weights[-1], self.calibration)
 
 
 def fit(
-    words: Sequence[str], vectors: Mapping[str, np.ndarray], targets: np.ndarray, choices: Sequence[tuple[str, ...]]
+    words: Sequence[str],
+    vectors: Mapping[str, np.ndarray],
+    targets: np.ndarray,
+    others: Mapping[str, np.ndarray],
+    choices: Sequence[tuple[str, ...]],
 ) -> Probe:
     """The probe of the choice of parts that answers best on held-out pictures.
 
-    vectors[part] is (n, d); targets (n, words) is above zero where a picture has a word.
+    vectors[part] is (n, d); targets (n, words) is above zero where a picture has a word; others[part] (m, d) are not marked.
     """
     shares = targets / targets.sum(axis=1, keepdims=True)
-    fits = [_Ridge(np.concatenate([vectors[part] for part in parts], axis=1), shares) for parts in choices]
+    fits = [_Ridge(_joined(vectors, parts), shares, _joined(others, parts)) for parts in choices]
     best = min(range(len(fits)), key=lambda place: fits[place].error)
     chosen = fits[best]
     calibration = _calibrated(chosen) | {"parts": list(choices[best]), "strength": float(chosen.strength)}
@@ -57,25 +63,32 @@ def fit(
 
 
 class _Ridge:
-    """Ridge regression with its held-out answers; the strength is the one with the least held-out error."""
+    """Weighted ridge regression with its held-out answers; the strength is the one with the least held-out error.
 
-    def __init__(self, vectors: np.ndarray, shares: np.ndarray) -> None:
-        self.shares = shares
-        self.group = shares.argmax(axis=1)
-        counts = np.bincount(self.group, minlength=shares.shape[1])
-        self.known = counts[self.group] > 1  # whoever is alone of its word can't be held out
-        vectors = vectors.astype(np.float64)
-        self.mean = vectors.mean(axis=0)
-        spread = vectors.std(axis=0)
+    Rows are the n marked pictures, then the m others.
+    """
+
+    def __init__(self, marked: np.ndarray, shares: np.ndarray, others: np.ndarray) -> None:
+        n, m = len(marked), len(others)
+        self.shares = np.concatenate([shares, np.zeros((m, shares.shape[1]))])
+        self.group = np.concatenate([shares.argmax(axis=1), np.full(m, -1)])
+        counts = np.bincount(self.group[:n], minlength=shares.shape[1])
+        self.known = np.flatnonzero(counts[self.group[:n]] > 1)  # whoever is alone of its word can't be held out
+        self.others = np.arange(n, n + m)
+        weight = np.concatenate([np.ones(n), np.full(m, n / max(m, 1))])
+        self.root, self.weight = np.sqrt(weight)[:, None], weight / weight.sum()
+        vectors = np.concatenate([marked, others]).astype(np.float64)
+        self.mean = self.weight @ vectors
+        spread = np.sqrt(self.weight @ (vectors - self.mean) ** 2)
         self.scale = spread + 0.01 * spread.mean() + 1e-9  # a channel that hardly ever answers must not be blown up
-        rows = (vectors - self.mean) / self.scale
-        self.left, values, self.right = np.linalg.svd(rows, full_matrices=False)
+        self.left, values, self.right = np.linalg.svd(
+            self.root * (vectors - self.mean) / self.scale, full_matrices=False
+        )
         self.values = values**2
-        self.offset = shares.mean(axis=0)
-        self.projected = self.left.T @ (shares - self.offset)
-        usable = self.known.sum() >= ENOUGH_HELD_OUT
-        errors = [self._error(strength) for strength in STRENGTHS] if usable else []
-        self.strength = STRENGTHS[int(np.argmin(errors))] if usable else DEFAULT_STRENGTH
+        self.offset = self.weight @ self.shares
+        self.projected = self.left.T @ (self.root * (self.shares - self.offset))
+        errors = [self._error(strength) for strength in STRENGTHS] if len(self.known) >= ENOUGH_HELD_OUT else []
+        self.strength = STRENGTHS[int(np.argmin(errors))] if errors else DEFAULT_STRENGTH
         self.error = min(errors, default=0.0)
 
     def weights(self) -> np.ndarray:
@@ -84,35 +97,33 @@ class _Ridge:
         matrix = (self.right.T @ (shrunk[:, None] * self.projected)) / self.scale[:, None]
         return np.vstack([matrix, self.offset - self.mean @ matrix]).astype(np.float32)
 
-    def held_out(self) -> np.ndarray:
-        """Scores (known, words) of the pictures that can be held out, each from all others."""
-        return self._left_one_out(self.strength)[self.known]
+    def held_out(self, strength: float | None = None) -> np.ndarray:
+        """Scores (n + m, words) of every picture from all others."""
+        shrink = self._shrink(self.strength if strength is None else strength)
+        leverage = (self.left**2) @ shrink + self.weight
+        return self.shares - self._residuals(shrink) / np.maximum(1 - leverage, 1e-9)[:, None] / self.root
 
-    def untaught(self) -> np.ndarray:
-        """Scores (n, words) of every picture from those of the other words alone."""
+    def words_left_out(self) -> np.ndarray:
+        """Scores (n, words) of every marked picture without any of its word; -inf for the word itself."""
         shrink = self._shrink(self.strength)
-        scores = np.empty_like(self.shares)
-        residuals = self.shares - self._answers(shrink)
-        for word in np.unique(self.group):
-            inside = self.group == word
-            rows = self.left[inside]
-            hat = (rows * shrink) @ rows.T + 1 / len(self.left)
-            gap = np.eye(len(rows)) - hat + 1e-9 * np.eye(len(rows))
-            scores[inside] = self.shares[inside] - np.linalg.solve(gap, residuals[inside])
+        residuals = self._residuals(shrink)
+        scores = np.empty((int((self.group >= 0).sum()), self.shares.shape[1]))
+        for word in np.unique(self.group[self.group >= 0]):
+            inside = np.flatnonzero(self.group == word)
+            rows, root = self.left[inside], np.sqrt(self.weight[inside])
+            gap = (1 + 1e-9) * np.eye(len(inside)) - (rows * shrink) @ rows.T - np.outer(root, root)
+            scores[inside] = self.shares[inside] - np.linalg.solve(gap, residuals[inside]) / self.root[inside]
             scores[inside, word] = -np.inf
         return scores
 
     def _error(self, strength: float) -> float:
-        return float(((self._left_one_out(strength) - self.shares)[self.known] ** 2).mean())
+        """Mean square error of the held-out answers, marked and other pictures with the same weight."""
+        squares = ((self.held_out(strength) - self.shares) ** 2).mean(axis=1)
+        return float(squares[self.known].mean() + (squares[self.others].mean() if len(self.others) else 0))
 
-    def _left_one_out(self, strength: float) -> np.ndarray:
-        shrink = self._shrink(strength)
-        leverage = (self.left**2) @ shrink + 1 / len(self.left)
-        residuals = self.shares - self._answers(shrink)
-        return self.shares - residuals / np.maximum(1 - leverage, 1e-9)[:, None]
-
-    def _answers(self, shrink: np.ndarray) -> np.ndarray:
-        return (self.left * shrink) @ self.projected + self.offset
+    def _residuals(self, shrink: np.ndarray) -> np.ndarray:
+        """(n + m, words), times the root of each row's weight."""
+        return self.root * (self.shares - self.offset) - (self.left * shrink) @ self.projected
 
     def _shrink(self, strength: float) -> np.ndarray:
         return self.values / (self.values + self._penalty(strength))
@@ -123,18 +134,24 @@ class _Ridge:
 
 def _calibrated(ridge: _Ridge) -> dict[str, Any]:
     """Temperature and the curve of "none of these", from held-out pictures where there are enough."""
-    strange = ridge.untaught().max(axis=1)
-    held = int(ridge.known.sum())
-    if held < ENOUGH_HELD_OUT:
+    answers = ridge.held_out()
+    enough_others = len(ridge.others) >= ENOUGH_HELD_OUT
+    strange = (answers[ridge.others] if enough_others else ridge.words_left_out()).max(axis=1)
+    counts = {"held_out": len(ridge.known), "others": len(ridge.others)}
+    if len(ridge.known) < ENOUGH_HELD_OUT:
         middle = float(np.quantile(strange, 1 - STRANGE_LET_IN))
         slope = 1 / max(float(strange.std()), 1e-3)
-        return {"held_out": held, "temperature": DEFAULT_TEMPERATURE, "slope": slope, "middle": middle}
-    scores, group = ridge.held_out(), ridge.group[ridge.known]
+        return counts | {"temperature": DEFAULT_TEMPERATURE, "slope": slope, "middle": middle}
+    scores, group = answers[ridge.known], ridge.group[ridge.known]
     likely = [_log_likelihood(scores / temperature, group) for temperature in TEMPERATURES]
     slope, middle = _curve(scores.max(axis=1), strange)
-    accuracy = float((ridge.shares[ridge.known][np.arange(held), scores.argmax(axis=1)] > 0).mean())
+    told = ridge.shares[ridge.known, scores.argmax(axis=1)] > 0
     temperature = float(TEMPERATURES[int(np.argmax(likely))])
-    return {"held_out": held, "accuracy": accuracy, "temperature": temperature, "slope": slope, "middle": middle}
+    return counts | {"accuracy": float(told.mean()), "temperature": temperature, "slope": slope, "middle": middle}
+
+
+def _joined(vectors: Mapping[str, np.ndarray], parts: Sequence[str]) -> np.ndarray:
+    return np.concatenate([vectors[part] for part in parts], axis=1)
 
 
 def _log_likelihood(logits: np.ndarray, group: np.ndarray) -> float:

@@ -21,6 +21,9 @@ from index.progress import FINISHING, Progress
 from storage.records import Filter, ProbeRecord
 
 LONGEST_WORD = 100  # characters
+OTHERS = (
+    1000  # pictures of the library that are not marked, drawn once and for all: enough to show what the words are not
+)
 TWO_NEEDED = "Teaching needs two or more words, so that they can be told apart: a subfolder with pictures for each."
 
 
@@ -49,7 +52,8 @@ def teach_folder(library: Library, folder: str) -> Generator[Progress, None, Non
     probe = teach(library, given)
     if probe is None:
         raise LibraryError(
-            f"Pictures could be read of {len(library.catalog.words())} word only; none in: {', '.join(empty)}. {TWO_NEEDED}"
+            f"There are photos of {', '.join(library.catalog.words()) or 'no word'} only; none that can be read in "
+            f"{', '.join(empty)}. {TWO_NEEDED}"
         )
     yield replace(last, report=_report(library, probe, job, empty, time.monotonic() - start))
 
@@ -75,15 +79,15 @@ def refit(library: Library) -> Probe | None:
     """The probe fitted anew from the marks and stored, None (and none stored) while there are fewer than two words."""
     marked = library.catalog.marked(library.space_id)
     contents = sorted({content for found in marked.values() for content in found})
-    stored = {part: library.stored(contents, part) for part in library.space.names}
-    contents = [content for content in contents if all(content in rows for rows in stored.values())]
+    contents, vectors = _vectors(library, contents)
     words = [word for word, found in marked.items() if set(found) & set(contents)]
     if len(words) < 2:
         library.catalog.drop_probe(library.space_id)
         return None
     targets = np.array([[content in found for found in (set(marked[word]) for word in words)] for content in contents])
-    vectors = {part: np.stack([rows[content] for content in contents]) for part, rows in stored.items()}
-    probe = fit(words, vectors, targets.astype(np.float64), choices_of(library.space.names, library.space.pooled))
+    others = _vectors(library, _not_marked(library, contents))[1]
+    choices = choices_of(library.space.names, library.space.pooled)
+    probe = fit(words, vectors, targets.astype(np.float64), others, choices)
     record = ProbeRecord(words, probe.weights.astype("<f4").tobytes(), dict(probe.calibration))
     library.catalog.save_probe(library.space_id, record)
     return probe
@@ -117,17 +121,34 @@ def choices_of(names: Sequence[str], pooled: str) -> list[tuple[str, ...]]:
     return list(dict.fromkeys([(pooled,), (*others[-1:], pooled), tuple(names)]))
 
 
+def _vectors(library: Library, contents: Sequence[int]) -> tuple[list[int], dict[str, np.ndarray]]:
+    """(those of the contents that have vectors, their vectors (n, width) by part)."""
+    stored = {part: library.stored(contents, part) for part in library.space.names}
+    found = [content for content in contents if all(content in rows for rows in stored.values())]
+    return found, {
+        part: np.array([stored[part][content] for content in found], np.float32).reshape(-1, width)
+        for part, width in library.space.parts
+    }
+
+
+def _not_marked(library: Library, marked: Sequence[int]) -> list[int]:
+    """Up to OTHERS contents of present photos that are not marked: the same ones for the same library."""
+    others = np.setdiff1d(library.catalog.matching(Filter(), library.space_id), marked)
+    drawn = np.random.default_rng(0).permutation(others)[:OTHERS]
+    return sorted(drawn.tolist())
+
+
 def _checked(word: str) -> str:
     word = as_word(word).strip()
     if not word or len(word) > LONGEST_WORD or not word.isprintable():
-        raise LibraryError(f"{word[:LONGEST_WORD]!r} is no word to teach: give 1 to {LONGEST_WORD} printable characters.")
+        raise LibraryError(
+            f"{word[:LONGEST_WORD]!r} is no word to teach: give 1 to {LONGEST_WORD} printable characters."
+        )
     return word
 
 
 def _contents(library: Library, classes: Sequence[ClassFolder]) -> dict[str, list[int]]:
-    return {
-        one.name: library.catalog.matching(Filter(folder=one.path), library.space_id).tolist() for one in classes
-    }
+    return {one.name: library.catalog.matching(Filter(folder=one.path), library.space_id).tolist() for one in classes}
 
 
 def _report(
@@ -138,6 +159,7 @@ def _report(
         "words": library.catalog.words(),
         "empty": list(empty),
         "held_out": probe.calibration["held_out"],
+        "others": probe.calibration["others"],
         "held_out_accuracy": probe.calibration.get("accuracy"),
         "parts": list(probe.parts),
         "seconds": round(seconds, 3),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+NONE_OF_THESE = "none of these"
+FIGURES = ("pictures", "top1", "top5", "map", "precision_at_10")
+
 
 def report_text(report: dict[str, Any]) -> str:
     """An index run: what could not be read, the counts, the time."""
@@ -22,7 +25,53 @@ def labels_text(entry: dict[str, Any]) -> str:
     labels = [f"  {label['score']:6.1%}  {label['label']}" for label in entry["labels"]] or [
         "  This model has no labels."
     ]
-    return "\n".join([shown(entry["path"]), *labels])
+    own = [f"  {label['score']:6.1%}  {shown(label['label'] or NONE_OF_THESE)}" for label in entry["own_labels"]]
+    return "\n".join([shown(entry["path"]), *labels, *(["  taught:"] if own else []), *own])
+
+
+def teaching_text(report: dict[str, Any]) -> str:
+    """A teaching run: what could not be read, what it knows now, how far that can be trusted."""
+    lines = [f"Unreadable: {shown(failure['path'])}: {failure['reason']}" for failure in report["failed"]]
+    lines += [f"No photo to learn from: {shown(folder)}" for folder in report["empty"]]
+    words = ", ".join(f"{shown(word)} ({count})" for word, count in report["words"].items())
+    lines.append(f"{len(report['words'])} words are taught, with so many photos each: {words}.")
+    if report["held_out_accuracy"] is None:
+        lines.append("Too few photos to try it out: until words have two or more photos, the chances are a guess.")
+    else:
+        lines.append(
+            f"Each left out in turn, {report['held_out_accuracy']:.1%} of {report['held_out']} photos were told by the others."
+        )
+    if not report["others"]:
+        lines.append(
+            "The library has no other photos: index some and teach again, or anything will pass for these words."
+        )
+    lines.append(f"{shown(report['library'])} is ready after {duration(report['seconds'])}.")
+    return "\n".join(lines)
+
+
+def unteaching_text(document: dict[str, Any]) -> str:
+    """What was taken back, what is left."""
+    left = ", ".join(shown(word) for word in document["words"])
+    gone = ", ".join(shown(word) for word in document["removed"]) or "nothing, for nothing was taught"
+    if document["fitted"] or not left:
+        return f"Taken back: {gone}. Still taught: {left or 'nothing'}."
+    return f"Taken back: {gone}. {left} is marked still; it shows again once a second word is taught."
+
+
+def evaluation_text(report: dict[str, Any]) -> str:
+    """A model's figures as a Markdown table, all classes and each."""
+    lines = [f"Unreadable: {shown(failure['path'])}: {failure['reason']}" for failure in report["failed"]]
+    lines += [f"No picture in: {shown(folder)}" for folder in report["empty"]]
+    if report["unmatched"]:
+        names = ", ".join(shown(name) for name in report["unmatched"])
+        lines.append(f"Not among the model's labels, so without top-1 and top-5: {names}")
+    rows = [{"name": f"all ({shown(report['model'])})"} | {key: report[key] for key in FIGURES}, *report["classes"]]
+    lines += ["| class | pictures | top-1 | top-5 | mAP | precision@10 |", "|---|--:|--:|--:|--:|--:|"]
+    for row in rows:
+        figures = ["" if row[key] is None else f"{row[key]:.1%}" for key in FIGURES[1:]]
+        name = shown(row["name"]).replace("|", "\\|")
+        lines.append(f"| {name} | {row['pictures']} | {' | '.join(figures)} |")
+    return "\n".join(lines)
 
 
 def health_text(health: dict[str, Any]) -> str:
