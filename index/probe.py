@@ -175,7 +175,9 @@ def _curve(known: np.ndarray, strange: np.ndarray) -> tuple[float, float]:
         answer = answer - step
         if np.abs(step).max() < 1e-9:
             break
-    slope = max(float(answer[0]), 1e-3)  # likeness never speaks against a word
+    slope = float(answer[0])
+    if slope <= 1e-3:  # the others score as high: nothing can be said, and 0.5 never claims "none of these"
+        return 0.0, 0.0
     return slope / spread, centre - float(answer[1]) / slope * spread
 
 

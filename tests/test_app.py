@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -155,6 +156,66 @@ def test_models_and_doctor(app: App, indexed: Path) -> None:
     next(indexed.glob("shards/*.npy")).rename(indexed / "shards" / "lost.npy")
     sick = json.loads(app("doctor", "--library", indexed, "--json", expect=1).stdout)
     assert [check["name"] for check in sick["checks"] if not check["ok"]] != []
+
+
+@pytest.fixture
+def words(sample: Path, tmp_path: Path) -> Path:
+    """Class folders "cat" and "coffee" with four pictures each, one that can't be read, and a class without any."""
+    for word in ("cat", "coffee"):
+        (tmp_path / "words" / word).mkdir(parents=True)
+        for ending in (".jpg", "-small.jpg", "-mirrored.jpg", "-crop-1.jpg"):
+            shutil.copy(sample / f"{word}{ending}", tmp_path / "words" / word)
+    (tmp_path / "words" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
+    (tmp_path / "words" / "empty").mkdir()
+    return tmp_path / "words"
+
+
+def test_teach_classify_search_and_unteach(app: App, sample: Path, words: Path, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    for name in ("moon", "grass", "rocket", "coins", "brick", "retina", "gravel", "cells", "galaxies"):
+        shutil.copy(sample / f"{name}.jpg", tmp_path / "others")
+    library = tmp_path / "library"
+    app("index", tmp_path / "others", "--library", library, "--model", "starter")
+    report = json.loads(app("teach", words, "--library", library, "--json").stdout)
+    assert (report["words"], report["embedded"], report["others"]) == ({"cat": 4, "coffee": 4}, 8, 9)
+    assert [Path(failure["path"]).name for failure in report["failed"]] == ["broken.jpg"]
+    assert report["empty"] == [str(words / "empty")]
+    cat, coffee = json.loads(
+        app("classify", words / "cat" / "cat.jpg", sample / "coffee-again.jpg", "--library", library, "--json").stdout
+    )
+    for entry, word in ((cat, "cat"), (coffee, "coffee")):
+        assert next(label["label"] for label in entry["own_labels"] if label["label"]) == word
+        assert 0 < sum(label["score"] for label in entry["own_labels"]) <= 1.00001
+    assert "  taught:\n" in app("classify", sample / "cat.jpg", "--library", library).stdout
+    found = search(app, library, sample / "moon.jpg", "--label", "COFF")
+    assert {Path(entry["path"]).parent.name for entry in found} == {"coffee"}
+    assert len(found) == 4
+    assert "It knows cat, coffee." in app("unteach", "dog", "--library", library, expect=1).stderr
+    document = json.loads(app("unteach", "cat", "--library", library, "--json").stdout)
+    assert document == {"removed": ["cat"], "words": {"coffee": 4}, "fitted": False}
+    (entry,) = json.loads(app("classify", sample / "cat.jpg", "--library", library, "--json").stdout)
+    assert entry["own_labels"] == []
+    assert app("unteach", "--library", library).stdout == "Taken back: coffee. Still taught: nothing.\n"
+
+
+def test_teaching_what_can_not_be_taught_says_why(app: App, indexed: Path, words: Path, tmp_path: Path) -> None:
+    app("teach", words / "cat", "--library", indexed, expect=1)
+    assert "can't be listed" in app("teach", tmp_path / "missing", "--library", indexed, expect=1).stderr
+    done = app("teach", words, "--library", indexed, "--model", "facebook/regnet-y-040", expect=1)
+    assert "was made with the model starter" in done.stderr
+
+
+def test_evaluate_needs_no_library_and_speaks_markdown_and_json(app: App, words: Path) -> None:
+    report = json.loads(app("evaluate", words, "--model", "starter", "--json").stdout)
+    assert (report["model"], report["pictures"], report["searched"]) == ("starter", 8, 8)
+    assert {entry["name"] for entry in report["classes"]} == {"cat", "coffee"}
+    assert 0 < report["map"] <= 1
+    assert report["precision_at_10"] <= 3 / 7 + 1e-4
+    assert [Path(failure["path"]).name for failure in report["failed"]] == ["broken.jpg"]
+    asked = app("evaluate", words, "--train", words, "--model", "starter").stdout.splitlines()
+    table = [line for line in asked if line.startswith("|")]
+    assert table[0] == "| class | pictures | top-1 | top-5 | mAP | precision@10 |"
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["all (starter)", "cat", "coffee"]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ import numpy as np
 
 from index.errors import LibraryError
 from index.library import Library
-from index.look import look_at
+from index.look import Example, look_at
 from index.runner import Runner
 from index.search import Answer, Neighbour, example_of_photo, find_similar
+from index.teach import own_labels, taught, teach
 from index.vectors import faiss_device
 from regconv.errors import RegconvError, UnreadableImage
 from ui.maps import Sheet, stage_sheets
@@ -52,6 +53,16 @@ class LookResult:
     exact: bool = True
     problem: str | None = None
     hint: str | None = None  # why there are no hits, and what to do
+    own: list[tuple[str | None, float]] = field(default_factory=list)  # taught words, None for "none of these"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What came of teaching a photo a word; `problem` says why nothing did."""
+
+    words: str = ""
+    own: list[tuple[str | None, float]] = field(default_factory=list)  # what the taught words now say of it
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +104,14 @@ def look_at_upload(library: Library, path: str, name: str | None = None) -> Look
     try:
         look = look_at(library, path)
         answer = find_similar(library, [look.example], k=NEIGHBOURS)
+        own = _own_words(library, look.example)
     except UnreadableImage as error:
         return LookResult(title, problem=f"{title} could not be read as a picture: {error.reason}.")
     except (LibraryError, RegconvError) as error:
         return LookResult(title, problem=str(error))
     sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
-    return LookResult(title, _labels(look.labels), sheets, look.picture, *_hits(answer), hint=_hint(library, answer))
+    hint = _hint(library, answer)
+    return LookResult(title, _labels(look.labels), sheets, look.picture, *_hits(answer), hint=hint, own=own)
 
 
 def look_at_photo(library: Library, photo_id: int) -> LookResult:
@@ -111,6 +124,7 @@ def look_at_photo(library: Library, photo_id: int) -> LookResult:
         example = example_of_photo(library, photo_id)
         without = [] if example.content_id is None else [example.content_id]
         answer = find_similar(library, [example], k=NEIGHBOURS, without=without)
+        own = _own_words(library, example)
     except UnreadableImage as error:
         return LookResult(title, problem=f"{title} could not be read: {error.reason}.")
     except (LibraryError, RegconvError) as error:
@@ -122,9 +136,25 @@ def look_at_photo(library: Library, photo_id: int) -> LookResult:
     except (LibraryError, RegconvError) as error:
         reason = f"{error.reason}." if isinstance(error, UnreadableImage) else str(error)
         known = _stored_labels(library, photo.content_id)
-        return LookResult(title, known, [], None, hits, exact, f"The file can't be read now: {reason}", hint)
+        return LookResult(title, known, [], None, hits, exact, f"The file can't be read now: {reason}", hint, own)
     sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
-    return LookResult(title, _labels(look.labels), sheets, look.picture, hits, exact, hint=hint)
+    return LookResult(title, _labels(look.labels), sheets, look.picture, hits, exact, hint=hint, own=own)
+
+
+def teach_word(library: Library, photo_id: int, word: str) -> Lesson:
+    """Mark a photo of the library with a word and learn from that."""
+    word = word.strip()
+    try:
+        example = example_of_photo(library, photo_id)
+        assert example.content_id is not None  # a photo with vectors has a content
+        is_fitted = teach(library, {word: [example.content_id]}) is not None
+    except (LibraryError, RegconvError) as error:
+        return Lesson(problem=str(error))
+    count = library.catalog.words()[word]
+    more = (
+        "More photos make it surer." if is_fitted else "Teach another photo a second word: it takes two to tell apart."
+    )
+    return Lesson(f"{word}: {count} photo{'s' * (count != 1)}. {more}", _own_words(library, example))
 
 
 def view_of_photo(library: Library, photo_id: int, max_side: int = 1024) -> bytes | None:
@@ -187,6 +217,10 @@ def _hit(neighbour: Neighbour) -> Hit:
 
 def _hint(library: Library, answer: Answer) -> str | None:
     return None if answer.neighbours else EMPTY_LIBRARY
+
+
+def _own_words(library: Library, example: Example) -> list[tuple[str | None, float]]:
+    return own_labels(taught(library), example.vectors, k=3)
 
 
 def _labels(labels: Sequence[tuple[int, str, float]]) -> list[tuple[str, float]]:

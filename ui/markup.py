@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ui.handlers import NEIGHBOURS, Hit, LookResult, Machine, Unreadable
+from ui.handlers import NEIGHBOURS, Hit, Lesson, LookResult, Machine, Unreadable
 from ui.job_words import JobView
 from ui.maps import Sheet, encoded
 
+NONE_OF_THESE = "none of these"
 THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
 
 
@@ -40,6 +41,19 @@ def labels(result: LookResult | None) -> str:
         return _section("Labels", _about("This model names no labels."))
     rows = _BLANK_BARS if result is None else "".join(_bar(words, share) for words, share in result.labels)
     return f'<section class="rc-section rc-labels"><h2>Labels</h2><ol>{rows}</ol></section>'
+
+
+def own_labels(own: Sequence[tuple[str | None, float]]) -> str:
+    """The taught words, apart from the model's own labels; nothing where nothing is taught."""
+    if not own:
+        return ""
+    rows = "".join(_bar(NONE_OF_THESE if word is None else word, share) for word, share in own)
+    return f'<section class="rc-section rc-labels"><h2>Your words</h2><ol>{rows}</ol></section>'
+
+
+def lesson(told: Lesson) -> str:
+    """What came of teaching a word, at the place where it was asked for."""
+    return _problem(told.problem) or _about(told.words)
 
 
 def neighbours(result: LookResult | None, hint: str | None = None) -> str:

@@ -50,14 +50,23 @@ def _look_tab(events: _Events) -> dict[str, Any]:
             )  # fmt: skip
             problem = _html("", "look-problem")
             labels = _html(markup.labels(None), "labels")
+            own = _html("", "own-labels")
+            with gr.Group(visible=False) as lesson:
+                word = gr.Textbox(
+                    label="Teach it a word", placeholder="cat", max_lines=1, elem_id="word",
+                    info="Yours alone: two words or more, a few photos each.",
+                )  # fmt: skip
+                teach = gr.Button("Teach this word", elem_id="teach")
+            taught = _html("", "taught")
         with gr.Column(scale=5, min_width=320):
             neighbours = _html(events.no_neighbours(), "neighbours", js_on_load=_CHOOSE)
     stages = _html(events.no_stages(), "stages")
-    shown = [query, problem, labels, neighbours, stages]
+    shown = [query, problem, labels, own, lesson, taught, neighbours, stages]
     options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": [picture], "concurrency_limit": 2}
     picture.input(events.look_at_upload, picture, [picture, *shown], preprocess=False, **options)
     neighbours.choose(events.look_at_photo, None, [picture, *shown], trigger_mode="always_last", **options)
     picture.clear(events.cleared, None, shown, **_FAST)
+    gr.on([teach.click, word.submit], events.teach, [query, word], [word, taught, own], **_FAST)
     return {"query": query, "neighbours": neighbours}
 
 
@@ -110,7 +119,9 @@ class _Events:
         picture: Any = gr.skip()
         if result.saw is not None and not path.lower().endswith(BROWSERS_SHOW):
             picture = Image.fromarray(result.saw)  # no browser shows a TIFF or HEIC: show what the network saw
-        return [picture, path, *self._shown(result)] if result.saw is not None else self._refused(result)
+        return (
+            [picture, path, *self._shown(result, may_teach=False)] if result.saw is not None else self._refused(result)
+        )
 
     def look_at_photo(self, event: gr.EventData) -> list[Any]:
         photo_id = int(event.photo)
@@ -119,10 +130,19 @@ class _Events:
             return self._refused(result)
         view = handlers.view_of_photo(self.library, photo_id)
         picture = None if view is None else Image.open(io.BytesIO(view))
-        return [picture, photo_id, *self._shown(result)]
+        return [picture, photo_id, *self._shown(result, may_teach=True)]
 
     def cleared(self) -> list[Any]:
-        return [None, "", markup.labels(None), self.no_neighbours(), self.no_stages()]
+        lesson = ["", gr.Group(visible=False), ""]
+        return [None, "", markup.labels(None), *lesson, self.no_neighbours(), self.no_stages()]
+
+    def teach(self, query: str | int | None, word: str) -> list[Any]:
+        """Only photos of the library can be marked: an upload is not kept."""
+        if not isinstance(query, int):
+            return [gr.skip(), "", gr.skip()]
+        lesson = handlers.teach_word(self.library, query, word)
+        told = markup.lesson(lesson)
+        return [gr.skip(), told, gr.skip()] if lesson.problem else ["", told, markup.own_labels(lesson.own)]
 
     def hint(self, query: str | int | None) -> Any:
         return self.no_neighbours() if query is None else gr.skip()
@@ -156,8 +176,9 @@ class _Events:
         start, stop = gr.Button(interactive=not running), gr.Button(interactive=running)
         return [markup.counts(numbers), markup.job(view), start, stop, table, numbers["unreadable"]]
 
-    def _shown(self, result: handlers.LookResult) -> list[str]:
-        return ["", markup.labels(result), markup.neighbours(result), markup.stages(result)]
+    def _shown(self, result: handlers.LookResult, may_teach: bool) -> list[Any]:
+        lesson = [markup.own_labels(result.own), gr.Group(visible=may_teach), ""]
+        return ["", markup.labels(result), *lesson, markup.neighbours(result), markup.stages(result)]
 
     def _refused(self, result: handlers.LookResult) -> list[Any]:
         """As before the first picture, with the reason where the picture would be."""

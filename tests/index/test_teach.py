@@ -229,6 +229,14 @@ def test_chances_are_what_they_say_on_new_pictures() -> None:
     assert (probe.chances({"p": others})[:, -1] > 0.5).mean() > 0.9
 
 
+def test_where_the_other_photos_are_of_the_same_things_none_of_these_is_not_claimed() -> None:
+    random = np.random.default_rng(4)
+    marked, shares, _ = cloud(random, 40, 0, 4)
+    others = marked[random.integers(0, 40, 400)] + 0.01 * random.normal(size=(400, 6))  # closer than any held-out one
+    probe = fit(list("abcd"), {"p": marked}, shares, {"p": others}, [("p",)])
+    assert (probe.chances({"p": marked})[:, -1] > 0.5).sum() == 0
+
+
 def test_the_parts_that_tell_the_words_apart_are_chosen() -> None:
     random = np.random.default_rng(3)
     group = np.arange(40) % 2

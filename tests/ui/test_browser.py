@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from index.job import index_folder
 from index.library import Library
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -213,3 +214,25 @@ def test_a_phone_has_no_sideways_scrolling(browser: Browser, server: str, photo_
         watched.upload(photo_folder / "moon.jpg")
         expect(watched.page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_photo_of_the_library_is_taught_a_word(
+    watched: Watched, empty_library: Library, empty_server: str, photo_folder: Path
+):
+    for _ in index_folder(empty_library, [str(photo_folder)]):
+        pass
+    page = watched.page
+    watched.open(empty_server)
+    expect(page.locator("#word")).to_have_count(0)
+    watched.upload(photo_folder / "moon.jpg")
+    expect(page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
+    expect(page.locator("#word")).to_have_count(0)  # an upload is not kept
+    for number, word in enumerate(["night", "<b>day</b>"]):
+        page.locator("#neighbours li button").nth(4 * number).click()
+        page.locator("#word textarea, #word input").fill(word)
+        page.locator("#teach").click()
+        expect(page.locator("#taught")).to_contain_text(f"{word}: 1 photo.")
+    expect(page.locator("#own-labels h2")).to_have_text("Your words")
+    expect(page.locator("#own-labels .rc-label", has_text="<b>day</b>")).to_have_count(1)
+    page.locator("#teach").click()
+    expect(page.locator("#taught [role=alert]")).to_contain_text("is no word to teach")

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from index.job import index_folder
 from index.library import Library
 from index.runner import Runner
 from ui import handlers
@@ -131,3 +132,26 @@ def test_hostile_uploads_are_shown_or_refused(library: Library):
     for file in files:
         result = handlers.look_at_upload(library, str(file), file.name)
         assert result.sheets or str(result.problem).startswith(f"{file.name} could not be read"), file
+
+
+def test_a_photo_is_taught_a_word_and_what_was_taught_is_shown(empty_library: Library, photo_folder: Path):
+    for _ in index_folder(empty_library, [str(photo_folder)]):
+        pass
+    ids = {Path(photo.path).name: photo.id for photo in empty_library.catalog.photos_in("present", 20)}
+    assert handlers.look_at_upload(empty_library, str(photo_folder / "moon.jpg")).own == []
+    first = handlers.teach_word(empty_library, ids["chelsea.jpg"], " cat ")
+    assert (first.problem, first.own) == (None, [])
+    assert first.words == "cat: 1 photo. Teach another photo a second word: it takes two to tell apart."
+    second = handlers.teach_word(empty_library, ids["coffee.jpg"], "cup")
+    assert second.words.startswith("cup: 1 photo. More photos")
+    assert {word for word, _ in second.own} >= {"cat", "cup"}
+    own = handlers.look_at_upload(empty_library, str(photo_folder / "chelsea-again.jpg")).own
+    assert next(word for word, _ in own if word) == "cat"
+    assert next(word for word, _ in handlers.look_at_photo(empty_library, ids["coffee-again.jpg"]).own if word) == "cup"
+
+
+def test_words_and_photos_that_can_not_be_taught_are_refused_in_words(library: Library, photo_ids: dict[str, int]):
+    assert "is no word" in str(handlers.teach_word(library, photo_ids["moon.jpg"], "  ").problem)
+    assert "no photo with the id" in str(handlers.teach_word(library, 10**9, "cat").problem)
+    assert "broken.jpg" in str(handlers.teach_word(library, photo_ids["broken.jpg"], "cat").problem)
+    assert library.catalog.words() == {}

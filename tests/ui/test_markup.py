@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ui import markup
-from ui.handlers import Hit, LookResult, Machine, Unreadable
+from ui.handlers import Hit, Lesson, LookResult, Machine, Unreadable
 from ui.job_words import JobView
 from ui.maps import stage_sheet
 
@@ -45,6 +45,9 @@ PIECES = {
     "header": lambda: markup.header(Machine(HOSTILE, HOSTILE, HOSTILE, HOSTILE), HOSTILE),
     "header with a problem": lambda: markup.header(Machine("", "", "", "", HOSTILE), None),
     "labels": lambda: markup.labels(hostile_result()),
+    "own labels": lambda: markup.own_labels([(None, 0.6), (HOSTILE, 0.4)]),
+    "lesson": lambda: markup.lesson(Lesson(HOSTILE)),
+    "refused lesson": lambda: markup.lesson(Lesson(problem=HOSTILE)),
     "neighbours": lambda: markup.neighbours(hostile_result()),
     "no neighbours": lambda: markup.neighbours(LookResult(HOSTILE, problem=HOSTILE, hint=HOSTILE)),
     "stages": lambda: markup.stages(hostile_result()),
@@ -117,3 +120,12 @@ def test_a_long_list_of_unreadable_files_says_how_long():
     assert "Unreadable files (1,234)" in source
     assert "The first 1 of 1,234." in source
     assert markup.unreadable([], 0) == ""
+
+
+def test_taught_words_stand_apart_and_none_of_these_is_said():
+    assert markup.own_labels([]) == ""
+    source = markup.own_labels([(None, 0.6), ("cat", 0.4)])
+    assert re.findall(r'rc-label">(.*?)<', source) == ["none of these", "cat"]
+    assert "Your words" in source
+    assert 'role="alert"' not in markup.lesson(Lesson("cat: 1 photo."))
+    assert 'role="alert"' in markup.lesson(Lesson(problem="no"))
