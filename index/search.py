@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -163,3 +165,29 @@ def _ranked_by_parts(
         scores += np.float32(weight / sum(weights.values())) * (vectors @ queries[part] / lengths)
     best = np.lexsort((contents, -scores))[:k]
     return scores[best].tolist(), contents[best].tolist(), exact
+
+
+def filter_of(
+    library: Library,
+    folder: str | None,
+    after: datetime | None,
+    before: datetime | None,
+    label: str | None,
+    camera: str | None,
+) -> Filter:
+    """The filter of a search as a person says it: dates, a part of a label or taught word, of a camera's name, a folder.
+
+    Raises LibraryError where no label and no taught word has `label` in it.
+    """
+    labels = words = None
+    if label is not None:
+        labels = [index for index, name in library.space.labels.items() if label.lower() in name.lower()]
+        words = [word for word in library.catalog.words() if label.lower() in word.lower()]
+        if not labels and not words:
+            raise LibraryError(
+                f"No label of {library.model}, and no word that was taught, has {label!r} in it. "
+                "`classify` shows labels that it knows."
+            )
+    return Filter(
+        None if folder is None else os.path.abspath(os.path.expanduser(folder)), after, before, camera, labels, words
+    )

@@ -1,0 +1,179 @@
+"""The commands about a library: start its page, fill it, search it, teach it, check it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ui import terminal
+from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
+
+if TYPE_CHECKING:
+    from index.library import Library
+
+LIKE = ("colour", "pattern", "parts", "subject")
+
+
+@verb
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=7860, show_default=True, help="The port to listen on.")
+@click.option("--password", help="Needed to listen on any other address than this machine's own.")
+def ui(settings: Settings, host: str, port: int, password: str | None) -> None:
+    """Start the web page."""
+    with settings.open(create=True) as library:
+        _serve(library, settings, host, port, password)
+
+
+@verb
+@click.option(
+    "--photos", default="", metavar="FOLDER", help="Your photos.  [default: a sample library made on the spot]"
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=7860, show_default=True, help="The port to listen on.")
+def demo(settings: Settings, photos: str, host: str, port: int) -> None:
+    """Index a folder, or a sample made from scikit-image's photographs, and start the web page."""
+    from index.sample import make_sample
+
+    if not photos:
+        photos = os.path.join(settings.folder, "sample-photos")
+        make_sample(Path(photos))
+    settings.model = settings.model or "starter"
+    settings.folder = os.path.join(settings.folder, _folder_name(photos, settings.model))
+    with settings.open(create=True) as library:
+        report = _index(library, settings, [photos])
+        if report is not None:
+            settings.say(terminal.report_text(report))
+        _serve(library, settings, host, port)
+
+
+@verb
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
+@click.option("--retry-failed", is_flag=True, help="Try unreadable files again though they have not changed.")
+def index(settings: Settings, folders: tuple[str, ...], retry_failed: bool) -> Answer:
+    """Bring the library up to date with these folders."""
+    with settings.open(create=True) as library:
+        report = _index(library, settings, folders, retry_failed)
+    if report is None:
+        raise click.ClickException("The job was asked to stop. What it had done is kept; run it again to go on.")
+    return Answer(report, terminal.report_text(report))
+
+
+@verb
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--minus", multiple=True, metavar="IMAGE", help="A picture to be unlike. May be given several times.")
+@click.option("-k", default=12, show_default=True, type=click.IntRange(1, 100_000), help="How many photos.")
+@click.option("--stages", metavar="w1,...,wN", help="How much each stage counts.")
+@click.option("--like", type=click.Choice(LIKE), help="What kind of similar, instead of --stages.")
+@click.option("--folder", metavar="F", help="Only photos below this folder.")
+@click.option("--after", metavar="DATE", type=click.DateTime(), help="Only photos taken on or after this date.")
+@click.option("--before", metavar="DATE", type=click.DateTime(), help="Only photos taken before this date.")
+@click.option("--label", metavar="L", help="Only photos with this in a top label or taught word.")
+@click.option("--camera", metavar="C", help="Only photos from a camera with this in its name.")
+def search(
+    settings: Settings,
+    images: tuple[str, ...],
+    minus: tuple[str, ...],
+    k: int,
+    stages: str | None,
+    like: str | None,
+    **where: Any,
+) -> Answer:
+    """Find the photos most like the pictures given."""
+    from index import search as engine
+
+    if stages and like:
+        raise click.UsageError("--stages and --like say the same thing in two ways: give one of them.")
+    with settings.open() as library:
+        weights = engine.like(library, like) if like else None
+        if stages:
+            weights = engine.stage_weights(library, _numbers(stages))
+        plus = [engine.example_of_file(library, image) for image in images]
+        unlike = [engine.example_of_file(library, image) for image in minus]
+        start = time.perf_counter()
+        answer = engine.find_similar(
+            library, plus, unlike, k=k, weights=weights, where=engine.filter_of(library, **where)
+        )
+        milliseconds = (time.perf_counter() - start) * 1000
+    found: list[dict[str, Any]] = [
+        {"photo_id": n.photo.id, "path": n.photo.path, "score": round(n.score, 6)} for n in answer.neighbours
+    ]
+    document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
+    return Answer(
+        document,
+        "\n".join(f"{n['score']:.4f}  {terminal.shown(n['path'])}" for n in found) or "No photo was found.",
+    )
+
+
+@verb
+@click.argument("folder", metavar="FOLDER")
+def teach(settings: Settings, folder: str) -> Answer:
+    """Teach the library words of your own: FOLDER has a subfolder with photos for each word."""
+    from index.teach import teach_folder
+
+    with settings.open(create=True) as library:
+        report = settings.terminal.follow(teach_folder(library, folder))
+    if report is None:
+        raise click.ClickException("The job was asked to stop. Its photos are kept, nothing was taught; run it again.")
+    return Answer(report, terminal.teaching_text(report))
+
+
+@verb
+@click.argument("words", nargs=-1, metavar="[WORD...]")
+def unteach(settings: Settings, words: tuple[str, ...]) -> Answer:
+    """Take back words that were taught, or all of them. Photos and the model's own labels stay."""
+    from index import teach as teaching
+
+    with settings.open() as library:
+        document = teaching.unteach(library, words)
+    return Answer(document, terminal.unteaching_text(document))
+
+
+@verb
+@click.option("--recall", is_flag=True, help="Measure how many of the true nearest the index finds.")
+@click.option(
+    "--mend", is_flag=True, help="Make again what is derived: the index, thumbnails; remove what is left over."
+)
+def doctor(settings: Settings, recall: bool, mend: bool) -> Answer:
+    """Check that files, catalogue, vectors and index agree."""
+    from index.doctor import examine
+
+    with settings.open() as library:
+        health = examine(library, recall=recall, mend=mend)
+    return Answer(health, terminal.health_text(health), DONE if health["ok"] else COULD_NOT)
+
+
+def _serve(library: Library, settings: Settings, host: str, port: int, password: str | None = None) -> None:
+    from ui.server import build_app, serve
+
+    with tempfile.TemporaryDirectory(prefix="regconv-") as uploads:  # for this user's eyes only, and gone at the end
+        os.environ["GRADIO_TEMP_DIR"] = uploads
+        app = build_app(library, password=password)
+        serve(app, host, port, ready=lambda address: settings.say(f"RegConv is at {address}  (Ctrl-C ends it)"))
+
+
+def _index(
+    library: Library, settings: Settings, folders: Sequence[str], retry_failed: bool = False
+) -> dict[str, Any] | None:
+    from index.job import index_folder
+
+    return settings.terminal.follow(index_folder(library, folders, retry_failed=retry_failed))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--stages takes numbers with commas between, such as 0,0,1,1; got {text!r}.") from None
+
+
+def _folder_name(photos: str, model: str) -> str:
+    """A library of its own for each (photos, model): a library has one model."""
+    code = hashlib.blake2b(os.fsencode(os.path.abspath(photos)) + b"\0" + model.encode(), digest_size=4).hexdigest()
+    return f"library-{code}"
