@@ -22,8 +22,7 @@ import torch
 from torch import nn
 
 from bench.camera_photos import photo_paths, write_enlarged, write_mosaics
-from regconv import random_starter
-from regconv.backbone import Backbone, load_backbone
+from regconv.backbone import Backbone, describe, load_backbone
 from regconv.configuration import ConvNextConfig, RegNetConfig
 from regconv.images import Recipe, draft_size, open_picture, prepared
 from regconv.torch import ConvNextForImageClassification, RegNetForImageClassification
@@ -112,7 +111,7 @@ def _networks(folder: Path) -> dict[str, Backbone]:
     convnext = ConvNextConfig(hidden_sizes=[48, 96, 192, 384], depths=[2, 2, 6, 2])
     pictures, _ = _prepared(photo_paths()[:32], Recipe(128, CROP_PCT, BICUBIC))
     folders = {
-        "the random starter": random_starter.folder(),
+        "the starter": describe("starter").folder,
         "a lively RegNetY": _saved(folder / "regnet", RegNetForImageClassification(regnet), pictures),
         "a lively ConvNeXt": _saved(folder / "convnext", ConvNextForImageClassification(convnext), pictures),
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regconv import hub, random_starter
+from regconv import hub
 from regconv.checkpoint import PREPROCESSOR_NAME, Weights, find_weights, read_json, tensor_names, weights_digest
 from regconv.configuration import ConvNextConfig, RegNetConfig, read_config
 from regconv.errors import CheckpointError, UnsupportedConfig
@@ -92,7 +92,7 @@ def describe(model: str, *, digest_cache: Path | None = None) -> ModelDescriptio
 
 def _folder(model: str) -> Path:
     if model == STARTER:
-        return _SHIPPED_STARTER if (_SHIPPED_STARTER / "config.json").is_file() else random_starter.folder()
+        return _SHIPPED_STARTER
     return hub.fetch_checkpoint(model, hub.HubOptions(prefer_cached=True), with_preprocessor=True)
 
 
