@@ -168,9 +168,11 @@ def test_a_killed_run_goes_on_and_ends_as_the_undisturbed_one(
             assert process.poll() is None
         process.kill()
     assert (tmp_path / "killed" / "training-state.pt").is_file()
+    (tmp_path / "killed" / ".model.safetensors.1.partial").write_bytes(b"a kill while saving leaves such a file")
     steps = [progress.done for progress in train_folder(folder, tmp_path / "killed", asked, device="cpu")]
     assert 5 < steps[24] <= 9  # after the 24 files that are read again; some steps may run before the signal arrives
     assert_equal_weights(tmp_path / "killed", tmp_path / "undisturbed")
+    assert len(list((tmp_path / "killed").iterdir())) == 4
     reports = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("killed", "undisturbed")]
     for report in reports:
         del report["seconds"], report["checkpoint"]

@@ -59,5 +59,7 @@ def load_state(folder: Path, identity: str) -> dict[str, Any] | None:
 
 
 def forget_state(folder: Path) -> None:
-    """The run is finished: nothing goes on from it."""
+    """The run is finished: nothing goes on from it, and what a kill left half written goes too."""
     (folder / STATE_NAME).unlink(missing_ok=True)
+    for partial in folder.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
