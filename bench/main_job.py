@@ -28,7 +28,7 @@ from PIL import Image
 from transformers import AutoModel, ConvNextImageProcessorPil
 folder, model, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 start = time.perf_counter()
-network = AutoModel.from_pretrained(model).eval()
+network = AutoModel.from_pretrained(model).float().eval()
 processor = ConvNextImageProcessorPil.from_pretrained(model)
 files = sorted(Path(folder).iterdir())[:count]
 vectors = []
@@ -111,7 +111,7 @@ def compare(photos: Path, count: int, model: str, pairs: int) -> None:
             memory.append((peak, peer_peak, again))
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     peak, peer_peak, again = (statistics.median(values) for values in zip(*memory, strict=True))
-    name = "ConvNeXt-Tiny, 224 px" if Path(model).exists() else f"{model}, 128 px"
+    name = "ConvNeXt-Tiny, 224 px" if Path(model).exists() else f"{model}"
     print(
         f"| {name} | {statistics.median(ours):.1f} | {statistics.median(theirs):.1f} | {ratio:.2f} | {peak:.0f} | "
         f"{peer_peak:.0f} | {again:.1f} |",

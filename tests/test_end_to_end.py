@@ -113,7 +113,7 @@ def test_stored_vectors_are_those_of_transformers_and_numpy(killed: Library) -> 
     from transformers import AutoModel, ConvNextImageProcessorPil
 
     description = killed.description
-    network = AutoModel.from_pretrained(description.folder).eval()
+    network = AutoModel.from_pretrained(description.folder).float().eval()
     processor = ConvNextImageProcessorPil.from_pretrained(description.folder)
     sample = killed.catalog.photos_in(PRESENT, 1000)[::25]
     for photo in sample:
