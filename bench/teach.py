@@ -1,11 +1,12 @@
 """How well words are learnt from few photos on Caltech-101: accuracy, calibration, and the rates of "none of these".
 
-    REGCONV_DATA=... python -m bench.teach [--model starter] [--seeds 3] [--words 2,10,50,101]
+    REGCONV_DATA=... python -m bench.teach [--model starter] [--seeds 3] [--words 2,10,50,101] [--unseen]
 
 Photos to learn from and the library's other photos are drawn from caltech101/train, the questions are all of caltech101/test:
 pictures of the taught classes, and of the rest, for which "none of these" is right. The other photos are drawn as they come,
 pictures of the taught classes that nobody marked among them. (A model that was trained on caltech101/train knows the photos
-to learn from by heart: its held-out answers, and so its calibration, are then better than they would be on other photos.)
+to learn from by heart: its held-out answers, and so its calibration, are then better than they would be on other photos.
+`--unseen` teaches from one half of caltech101/test and asks the other, with 1 and 5 photos a class.)
 """
 
 from __future__ import annotations
@@ -31,16 +32,20 @@ FIGURES = ("top-1", "calibration error", "false rejects", "false accepts", "seco
 @click.option("--model", default="starter", show_default=True)
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--words", default="2,10,50,101", show_default=True, help="How many classes are taught.")
-def main(model: str, seeds: int, words: str) -> None:
+@click.option("--unseen", is_flag=True, help="Teach from one half of caltech101/test and ask the other.")
+def main(model: str, seeds: int, words: str, unseen: bool) -> None:
     """Prints a Markdown table: mean and standard deviation over the seeds."""
     backbone = load_backbone(model)
     folder = Path(os.environ["REGCONV_DATA"]) / "caltech101"
-    train, known = vectors(backbone, folder / "train")
     test, asked = vectors(backbone, folder / "test")
+    if unseen:
+        (train, known), (test, asked) = halves(test, asked)
+    else:
+        train, known = vectors(backbone, folder / "train")
     choices = choices_of(tuple(train), backbone.description.pooled)
     click.echo(f"| words | photos each | {' | '.join(FIGURES)} |\n|--:|--:|{'--:|' * len(FIGURES)}")
     for count in map(int, words.split(",")):
-        for shots in SHOTS:
+        for shots in SHOTS[:2] if unseen else SHOTS:
             runs = [one_run(train, known, test, asked, choices, count, shots, seed) for seed in range(seeds)]
             mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0)
             cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(mean[:-1], spread[:-1], strict=True)]
@@ -59,6 +64,17 @@ def vectors(backbone: Backbone, folder: Path) -> tuple[dict[str, np.ndarray], np
         for name in found:
             found[name].append(parts.vectors[name].astype(np.float16).astype(np.float32))
     return {name: np.concatenate(rows) for name, rows in found.items()}, np.array([path.parent.name for path in paths])
+
+
+def halves(
+    test: dict[str, np.ndarray], classes: np.ndarray
+) -> tuple[tuple[dict[str, np.ndarray], np.ndarray], tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Every second picture of each class, and the others."""
+    first = np.zeros(len(classes), bool)
+    for name in np.unique(classes):
+        first[np.flatnonzero(classes == name)[::2]] = True
+    one, other = ({part: rows[chosen] for part, rows in test.items()} for chosen in (first, ~first))
+    return (one, classes[first]), (other, classes[~first])
 
 
 def one_run(
