@@ -47,6 +47,7 @@ setup-dev: .venv/.for-developers
 	$(PIP) install -r $(REQUIREMENTS)
 	@touch $@
 
-.venv/.for-developers: requirements-dev.txt .venv/.for-users
+.venv/.for-developers: requirements-dev.txt requirements-jax.txt requirements-tensorflow.txt .venv/.for-users
 	$(PIP) install -r requirements-dev.txt
+	$(PIP) install -r requirements-jax.txt -r requirements-tensorflow.txt || { test -z "$$CI" && echo "No JAX or TensorFlow for this Python: their tests are skipped by name."; }
 	@touch $@

@@ -13,7 +13,7 @@ _PLACES = {
     "regconv.backbone": (
         "Backbone", "Features", "ModelDescription", "Parts", "StageInfo", "describe", "load_backbone",
     ),
-    "regconv.configuration": ("ConvNextConfig", "RegNetConfig"),
+    "regconv.configuration": ("AutoConfig", "ConvNextConfig", "ConvNextV2Config", "RegNetConfig"),
     "regconv.errors": (
         "CheckpointError", "DeviceNotFound", "ModelNotFound", "RegconvError", "UnreadableImage", "UnsupportedConfig",
         "WeightsMismatch",

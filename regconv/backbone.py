@@ -56,9 +56,8 @@ def load_backbone(model: str | ModelDescription, device: str = "auto") -> Backbo
 
     place = choose_device(device)
     description = model if isinstance(model, ModelDescription) else describe(model)
-    family = "RegNet" if description.config.model_type == "regnet" else "ConvNext"
     kind = "ForImageClassification" if description.labels else "Model"
-    network = getattr(networks, family + kind).from_pretrained(description.folder)
+    network = getattr(networks, description.config.family + kind).from_pretrained(description.folder)
     return Backbone(description, EagerEngine(network, place))
 
 

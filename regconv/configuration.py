@@ -1,4 +1,4 @@
-"""The configurations of RegNet and ConvNeXt: the fields of the hub's config.json, checked, read and written.
+"""The configurations of RegNet and ConvNeXt: the fields of the hub's config.json, checked.
 
 A network is never described twice: `regconv.layer_plan` derives its layers from these objects, and each framework
 translates that plan. Nothing here imports a framework.
@@ -6,194 +6,33 @@ translates that plan. Nothing here imports a framework.
 
 from __future__ import annotations
 
-import copy
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from regconv import hub
-from regconv.checkpoint import CONFIG_NAME, read_json, write_files
+from regconv.checkpoint import CONFIG_NAME, read_json
+from regconv.configuration_base import PROBLEM_TYPES, Config
 from regconv.errors import UnsupportedConfig
 from regconv.stage_choice import StageChoice
 
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-
-_BASE_DEFAULTS: dict[str, Any] = {
-    "architectures": None,
-    "dtype": None,
-    "output_hidden_states": False,
-    "problem_type": None,
-    "return_dict": True,
-    "transformers_version": None,
-}
+__all__ = [
+    "CONFIGS", "PROBLEM_TYPES", "AnyConfig", "AutoConfig", "Config", "ConvNextConfig", "ConvNextV2Config", "RegNetConfig",
+    "read_config",
+]  # fmt: skip
 
 
-class Config:
-    """Fields as attributes; unknown keywords become attributes too and are saved with the rest.
-
-    dtype: the name of the stored weights' dtype, as "float32"; `torch_dtype` is the same field under its older name.
-    Raises UnsupportedConfig (also a ValueError) for contradictions among the values.
-    """
-
-    model_type: ClassVar[str] = ""
-    fields: ClassVar[tuple[str, ...]] = ()
-
-    architectures: list[str] | None
-    hidden_act: str | Callable[..., Any]
-    hidden_sizes: list[int]
-    depths: list[int]
-    num_channels: int
-    output_hidden_states: bool
-    problem_type: str | None
-    return_dict: bool
-    id2label: dict[int, str]
-    label2id: dict[str, int]
-
-    def __init__(self, **kwargs: Any) -> None:
-        file_type = kwargs.pop("model_type", self.model_type)
-        if file_type != self.model_type:
-            raise UnsupportedConfig(
-                f"{type(self).__name__} got model_type {file_type!r}, expected {self.model_type!r}: "
-                "use the class that belongs to this checkpoint"
-            )
-        older_dtype = kwargs.pop("torch_dtype", None)
-        self.dtype = kwargs.pop("dtype", None) or older_dtype
-        self._set_labels(kwargs.pop("num_labels", None), kwargs.pop("id2label", None), kwargs.pop("label2id", None))
-        for name, default in _BASE_DEFAULTS.items():
-            if name != "dtype":
-                setattr(self, name, kwargs.pop(name, default))
-        if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
-            raise UnsupportedConfig(
-                f"problem_type got {self.problem_type!r}, expected one of {', '.join(PROBLEM_TYPES)} or None"
-            )
-        for name, value in kwargs.items():
-            setattr(self, name, value)
-
-    def _set_labels(self, num_labels: int | None, id2label: Mapping[Any, str] | None, label2id: Any) -> None:
-        if id2label is None:
-            self.num_labels = 2 if num_labels is None else num_labels
-            if label2id is not None:
-                self.label2id = dict(label2id)
-            return
-        if num_labels is not None and num_labels != len(id2label):
-            raise UnsupportedConfig(f"num_labels is {num_labels} but id2label names {len(id2label)} labels: give one")
-        self.id2label = {int(index): label for index, label in id2label.items()}
-        own = {label: index for index, label in self.id2label.items()}
-        self.label2id = own if label2id is None else dict(label2id)
-
-    @property
-    def num_labels(self) -> int:
-        """How many labels there are; setting it names them LABEL_0, LABEL_1, …"""
-        return len(self.id2label)
-
-    @num_labels.setter
-    def num_labels(self, count: int) -> None:
-        if "id2label" in self.__dict__ and len(self.id2label) == count:
-            return
-        self.id2label = {index: f"LABEL_{index}" for index in range(count)}
-        self.label2id = {label: index for index, label in self.id2label.items()}
-
-    @property
-    def dtype(self) -> str | None:
-        return self._dtype
-
-    @dtype.setter
-    def dtype(self, value: Any) -> None:
-        # torch.dtype prints as "torch.float32"; the name alone is what the file holds.
-        self._dtype = None if value is None else str(value).removeprefix("torch.")
-
-    torch_dtype = dtype
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every field and every extra attribute, as copies; id2label with integer keys."""
-        values = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return copy.deepcopy(values) | {"model_type": self.model_type, "torch_dtype": self.dtype}
-
-    def to_diff_dict(self) -> dict[str, Any]:
-        """What the file holds: every field of the model, and of the general ones those that differ from the default."""
-        values = self.to_dict()
-        defaults = _BASE_DEFAULTS | {"torch_dtype": None}
-        kept = {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
-        if kept["id2label"] == {0: "LABEL_0", 1: "LABEL_1"} and kept["label2id"] == {"LABEL_0": 0, "LABEL_1": 1}:
-            del kept["id2label"], kept["label2id"]
-        return kept
-
-    def to_json_string(self, use_diff: bool = True) -> str:
-        """The text of config.json: keys sorted, two spaces of indent. Raises UnsupportedConfig for functions."""
-        values = self.to_diff_dict() if use_diff else self.to_dict()
-        if callable(self.hidden_act):
-            raise UnsupportedConfig("hidden_act is a function, which no file can hold: set a name before saving")
-        return json.dumps(values, indent=2, sort_keys=True) + "\n"
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Writes config.json into the folder, which is made if it is not there."""
-        write_files(Path(folder), {CONFIG_NAME: self.to_json_string().encode()})
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], *, return_unused_kwargs: bool = False, **overrides: Any) -> Any:
-        """The configuration of these values, with `overrides` in place of fields of the same names.
-
-        An override that is no field raises TypeError, or with return_unused_kwargs comes back: (config, unused).
-        """
-        if {"num_labels", "id2label"} <= overrides.keys() and overrides["num_labels"] != len(overrides["id2label"]):
-            raise UnsupportedConfig("num_labels and id2label disagree about the number of labels: give one of them")
-        config = cls(**{name: value for name, value in values.items() if not name.startswith("_")})
-        known = set(vars(config)) | {"num_labels", "dtype", "torch_dtype", *cls.fields}
-        chosen = {name: value for name, value in overrides.items() if name in known}
-        unused = {name: value for name, value in overrides.items() if name not in known}
-        if unused and not return_unused_kwargs:
-            raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(unused))}")
-        if chosen:
-            config = cls(**_with_overrides(config, chosen))
-        return (config, unused) if return_unused_kwargs else config
-
-    @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str], **kwargs: Any) -> Any:
-        """The configuration in a folder or of a hub model; other keywords override fields, as in `from_dict`.
-
-        Raises ModelNotFound, and CheckpointError when config.json is damaged.
-        """
-        options = hub.HubOptions.take(kwargs)
-        return cls.from_dict(read_json(hub.fetch_file(model, CONFIG_NAME, options)), **kwargs)
-
-    @classmethod
-    def from_json_file(cls, path: str | os.PathLike[str]) -> Self:
-        """The configuration in one JSON file."""
-        return cls.from_dict(read_json(Path(path)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, type(self)) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # it changes when a field is assigned
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in sorted(self.to_diff_dict().items()))})"
-
-
-def _with_overrides(config: Config, chosen: dict[str, Any]) -> dict[str, Any]:
-    values = config.to_dict()
-    if "num_labels" in chosen and chosen["num_labels"] != len(values["id2label"]):
-        del values["id2label"], values["label2id"]
-    if "id2label" in chosen and "label2id" not in chosen:
-        del values["label2id"]
-    if "dtype" in chosen:
-        del values["torch_dtype"]
-    if not {"depths", "out_features", "out_indices"}.isdisjoint(chosen):
-        # Each of these implies the others: what the file said about them is replaced, not compared.
-        for name in ("out_features", "out_indices", "stage_names"):
-            values.pop(name, None)
-    return values | chosen
-
-
-class RegNetConfig(Config):
+class RegNetConfig(StageChoice, Config):
     """A RegNet: layer_type "x" or "y" (with squeeze and excitation), one width, depth and shared group width per stage.
 
     downsample_in_first_stage is honoured from JSON and keyword; without it the total stride is 16 in place of 32.
+    out_features and out_indices choose a backbone's maps (see StageChoice); the file holds them only where they are
+    not the last stage, since no other software knows them for RegNet.
     """
 
     model_type = "regnet"
+    family = "RegNet"
     layer_types = ("x", "y")
     fields = (
         "num_channels", "embedding_size", "hidden_sizes", "depths", "groups_width", "layer_type", "hidden_act",
@@ -210,8 +49,11 @@ class RegNetConfig(Config):
         layer_type: str = "y",
         hidden_act: str | Callable[..., Any] = "relu",
         downsample_in_first_stage: bool = True,
+        out_features: list[str] | None = None,
+        out_indices: list[int] | None = None,
         **kwargs: Any,
     ) -> None:
+        kwargs.pop("stage_names", None)  # derived
         super().__init__(**kwargs)
         if layer_type not in self.layer_types:
             raise UnsupportedConfig(f"layer_type={layer_type} is not one of {','.join(self.layer_types)}")
@@ -223,17 +65,90 @@ class RegNetConfig(Config):
         self.layer_type = layer_type
         self.hidden_act = hidden_act
         self.downsample_in_first_stage = downsample_in_first_stage
+        self.stage_names = stage_names(min(len(self.hidden_sizes), len(self.depths)))
+        self.choose_stages(out_features, out_indices)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict()
+        del values["stage_names"]
+        if self.out_features != self.stage_names[-1:]:
+            values |= {"out_features": self.out_features, "out_indices": self.out_indices}
+        return values
 
 
-class ConvNextConfig(StageChoice, Config):
+class _ConvNextFields(StageChoice, Config):
+    """What both generations of ConvNeXt have; see ConvNextConfig."""
+
+    has_response_norm: ClassVar[bool]
+    stem_type: str
+    norm_type: str
+    # Ours beyond the documents, for timm's small networks; the file holds them only where they are not these.
+    _extensions: ClassVar[dict[str, tuple[str, ...]]] = {
+        "stem_type": ("patch", "overlap", "overlap_tiered", "overlap_act"),
+        "norm_type": ("layer", "rms", "simple"),
+    }
+
+    def __init__(
+        self,
+        num_channels: int = 3,
+        patch_size: int | tuple[int, int] | list[int] = 4,
+        num_stages: int = 4,
+        hidden_sizes: list[int] | tuple[int, ...] | None = None,
+        depths: list[int] | tuple[int, ...] | None = None,
+        hidden_act: str | Callable[..., Any] = "gelu",
+        initializer_range: float = 0.02,
+        layer_norm_eps: float = 1e-12,
+        drop_path_rate: float = 0.0,
+        image_size: int = 224,
+        out_features: list[str] | None = None,
+        out_indices: list[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.pop("stage_names", None)  # derived from depths
+        for name, choices in self._extensions.items():
+            value = kwargs.pop(name, choices[0])
+            if value not in choices:
+                raise UnsupportedConfig(f"{name} got {value!r}, expected one of {', '.join(choices)}")
+            setattr(self, name, value)
+        super().__init__(**kwargs)
+        self.num_channels = num_channels
+        self.patch_size = patch_size
+        self.num_stages = num_stages
+        self.hidden_sizes = list((96, 192, 384, 768) if hidden_sizes is None else hidden_sizes)
+        self.depths = list((3, 3, 9, 3) if depths is None else depths)
+        self.hidden_act = hidden_act
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.drop_path_rate = drop_path_rate
+        self.image_size = image_size
+        self.stage_names = stage_names(len(self.depths))
+        self.choose_stages(out_features, out_indices)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict() | {"out_features": self.out_features, "out_indices": self.out_indices}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in self._extensions or value != self._extensions[name][0]
+        }
+
+
+class ConvNextConfig(_ConvNextFields):
     """A ConvNeXt: patches, then stages of depthwise 7x7 layers.
 
     layer_norm_eps belongs to the last norm alone, every other one has 1e-6. initializer_range is the standard
     deviation of a plain normal distribution. image_size is kept for the file's sake: any size of at least 32 works.
     out_features and out_indices choose a backbone's maps (see StageChoice).
+
+    stem_type and norm_type are for timm's small networks, which no other software reads from config.json. stem_type
+    "overlap": two 3x3 convolutions of stride 2 in place of the patches, in "overlap_tiered" the first of half the
+    width, in "overlap_act" with the activation between them. norm_type "rms": no mean is taken away and no bias added;
+    "simple": the same, but divided by the deviation around the mean.
     """
 
     model_type = "convnext"
+    family = "ConvNext"
+    has_response_norm = False
     fields = (
         "num_channels", "patch_size", "num_stages", "hidden_sizes", "depths", "hidden_act", "initializer_range",
         "layer_norm_eps", "layer_scale_init_value", "drop_path_rate", "image_size", "out_features", "out_indices",
@@ -256,41 +171,68 @@ class ConvNextConfig(StageChoice, Config):
         out_indices: list[int] | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.pop("stage_names", None)  # derived from depths
-        super().__init__(**kwargs)
-        self.num_channels = num_channels
-        self.patch_size = patch_size
-        self.num_stages = num_stages
-        self.hidden_sizes = list((96, 192, 384, 768) if hidden_sizes is None else hidden_sizes)
-        self.depths = list((3, 3, 9, 3) if depths is None else depths)
-        self.hidden_act = hidden_act
-        self.initializer_range = initializer_range
-        self.layer_norm_eps = layer_norm_eps
         self.layer_scale_init_value = layer_scale_init_value
-        self.drop_path_rate = drop_path_rate
-        self.image_size = image_size
-        self.stage_names = ["stem", *(f"stage{index}" for index in range(1, len(self.depths) + 1))]
-        self.choose_stages(out_features, out_indices)
-
-    def to_dict(self) -> dict[str, Any]:
-        return super().to_dict() | {"out_features": self.out_features, "out_indices": self.out_indices}
+        super().__init__(
+            num_channels, patch_size, num_stages, hidden_sizes, depths, hidden_act, initializer_range, layer_norm_eps,
+            drop_path_rate, image_size, out_features, out_indices, **kwargs,
+        )  # fmt: skip
 
 
-CONFIGS: dict[str, type[RegNetConfig] | type[ConvNextConfig]] = {
-    "regnet": RegNetConfig,
-    "convnext": ConvNextConfig,
+class ConvNextV2Config(_ConvNextFields):
+    """A ConvNeXt V2 (Woo et al. 2023, arXiv 2301.00808): global response normalisation in place of the layer scale.
+
+    Its fields are ConvNextConfig's without layer_scale_init_value.
+    """
+
+    model_type = "convnextv2"
+    family = "ConvNextV2"
+    has_response_norm = True
+    fields = tuple(name for name in ConvNextConfig.fields if name != "layer_scale_init_value")
+
+
+def stage_names(count: int) -> list[str]:
+    """ "stem" and "stage1" to "stage<count>"."""
+    return ["stem", *(f"stage{index}" for index in range(1, count + 1))]
+
+
+AnyConfig = RegNetConfig | ConvNextConfig | ConvNextV2Config
+CONFIGS: dict[str, type[RegNetConfig] | type[ConvNextConfig] | type[ConvNextV2Config]] = {
+    kind.model_type: kind for kind in (RegNetConfig, ConvNextConfig, ConvNextV2Config)
 }
 
 
-def read_config(folder: Path) -> RegNetConfig | ConvNextConfig:
+def read_config(folder: Path) -> AnyConfig:
     """The configuration of a checkpoint folder, in the class that its model_type names.
 
     Raises CheckpointError (no or damaged config.json) and UnsupportedConfig (a model type that is not here).
     """
-    values = read_json(folder / CONFIG_NAME)
-    model_type = values.get("model_type")
+    return AutoConfig.from_pretrained(folder)
+
+
+class AutoConfig:
+    """Picks the configuration class that a model's model_type names."""
+
+    def __init__(self) -> None:
+        raise TypeError("AutoConfig is used through AutoConfig.from_pretrained(model)")
+
+    @staticmethod
+    def for_model(model_type: str, **kwargs: Any) -> AnyConfig:
+        """A new configuration of this model type. Raises UnsupportedConfig for one that is not here."""
+        return _class_of(model_type, "AutoConfig.for_model")(**kwargs)
+
+    @staticmethod
+    def from_pretrained(model: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """The configuration in a folder or of a hub model; keywords as in `RegNetConfig.from_pretrained`.
+
+        Raises ModelNotFound, CheckpointError (damaged) and UnsupportedConfig (a model type that is not here).
+        """
+        options = hub.HubOptions.take(kwargs)
+        path = hub.fetch_file(model, CONFIG_NAME, options)
+        values = read_json(path)
+        return _class_of(values.get("model_type"), str(path)).from_dict(values, **kwargs)
+
+
+def _class_of(model_type: Any, where: str) -> type[RegNetConfig] | type[ConvNextConfig] | type[ConvNextV2Config]:
     if model_type not in CONFIGS:
-        raise UnsupportedConfig(
-            f"{folder / CONFIG_NAME}: model_type is {model_type!r}, this library has {', '.join(CONFIGS)}"
-        )
-    return CONFIGS[model_type].from_dict(values)
+        raise UnsupportedConfig(f"{where}: model_type is {model_type!r}, this library has {', '.join(CONFIGS)}")
+    return CONFIGS[model_type]

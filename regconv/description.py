@@ -11,7 +11,7 @@ from typing import Any
 
 from regconv import hub
 from regconv.checkpoint import PREPROCESSOR_NAME, Weights, find_weights, read_json, tensor_names, weights_digest
-from regconv.configuration import ConvNextConfig, RegNetConfig, read_config
+from regconv.configuration import AnyConfig, RegNetConfig, read_config
 from regconv.errors import CheckpointError, UnsupportedConfig
 from regconv.images import Recipe
 from regconv.layer_plan import layer_plan, stem_stride
@@ -44,7 +44,7 @@ class ModelDescription:
 
     name: str
     folder: Path
-    config: RegNetConfig | ConvNextConfig
+    config: AnyConfig
     recipe: Recipe
     parts: tuple[tuple[str, int], ...]
     pooled: str
@@ -70,7 +70,7 @@ def describe(model: str, *, digest_cache: Path | None = None) -> ModelDescriptio
     recipe, preprocessing = _preprocessing(folder)
     stages = _stages(config)
     parts = tuple((stage.name, stage.channels) for stage in stages[1:])
-    if isinstance(config, ConvNextConfig):
+    if not isinstance(config, RegNetConfig):
         # Its pooled vector goes through one more norm, so it is not the mean of the last map.
         parts += (("pooled", parts[-1][1]),)
     digest = weights_digest(weights, digest_cache)
@@ -96,7 +96,7 @@ def _folder(model: str) -> Path:
     return hub.fetch_checkpoint(model, hub.HubOptions(prefer_cached=True), with_preprocessor=True)
 
 
-def _has_head(config: RegNetConfig | ConvNextConfig, weights: Weights) -> bool:
+def _has_head(config: AnyConfig, weights: Weights) -> bool:
     names = tensor_names(weights)
     if names is not None:
         return any(name.startswith("classifier.") for name in names)
@@ -104,7 +104,7 @@ def _has_head(config: RegNetConfig | ConvNextConfig, weights: Weights) -> bool:
     return any(name.endswith("ForImageClassification") for name in config.architectures or ())
 
 
-def _stages(config: RegNetConfig | ConvNextConfig) -> tuple[StageInfo, ...]:
+def _stages(config: AnyConfig) -> tuple[StageInfo, ...]:
     plan = layer_plan(config)
     stride = stem_stride(config)
     stages = [StageInfo("stem", plan[0].width_in, stride)]
@@ -155,8 +155,10 @@ def _per_channel(path: Path, name: str, value: Any) -> list[float]:
     return values
 
 
-def _space(digest: str, preprocessing: dict[str, Any], config: RegNetConfig | ConvNextConfig) -> str:
+def _space(digest: str, preprocessing: dict[str, Any], config: AnyConfig) -> str:
+    saved = config.to_dict()
     fields = {name: getattr(config, name) for name in config.fields if name not in _WITHOUT_EFFECT}
+    fields |= {name: saved[name] for name in ("stem_type", "norm_type") if name in saved}
     identity = {"weights": digest, "preprocessing": preprocessing, "model": {"type": config.model_type, **fields}}
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -6,23 +6,30 @@ the 2020s" (Liu et al. 2022, arXiv 2201.03545), both in the shape that the hub's
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from regconv.configuration import ConvNextConfig, RegNetConfig
+from regconv.configuration import AnyConfig, ConvNextConfig, ConvNextV2Config, RegNetConfig
 from regconv.errors import UnsupportedConfig
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One residual layer. drop_path is the chance, 0 to 1, that training leaves its branch out for a picture."""
+    """One residual layer. drop_path is the chance, 0 to 1, that training leaves its branch out for a picture.
+
+    In ConvNeXt layer_scale is the start value of a factor per channel, None where there is none, and response_norm
+    whether the second generation's global response normalisation follows the activation.
+    """
 
     width_in: int
     width: int
     stride: int
     groups: int
     drop_path: float = 0.0
+    layer_scale: float | None = None
+    response_norm: bool = False
 
     @property
     def has_shortcut(self) -> bool:
@@ -33,6 +40,18 @@ class LayerPlan:
     def squeeze_width(self) -> int:
         """Channels of the squeeze in RegNetY: a quarter of the layer's input, halves rounded to even."""
         return round(self.width_in / 4)
+
+
+@dataclass(frozen=True)
+class StemConv:
+    """One convolution of the stem: kernel and stride as (height, width), padding on every side."""
+
+    width_in: int
+    width: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: int
+    has_activation: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,7 @@ class StagePlan:
         return self.width_in != self.width or self.stride != 1
 
 
-def layer_plan(config: RegNetConfig | ConvNextConfig) -> tuple[StagePlan, ...]:
+def layer_plan(config: AnyConfig) -> tuple[StagePlan, ...]:
     """The stages of the network, in running order. Raises UnsupportedConfig where no network can be built."""
     if isinstance(config, RegNetConfig):
         return _regnet_plan(config)
@@ -81,7 +100,7 @@ def _regnet_plan(config: RegNetConfig) -> tuple[StagePlan, ...]:
     return tuple(stages)
 
 
-def _convnext_plan(config: ConvNextConfig) -> tuple[StagePlan, ...]:
+def _convnext_plan(config: ConvNextConfig | ConvNextV2Config) -> tuple[StagePlan, ...]:
     count = config.num_stages
     if count < 1 or len(config.hidden_sizes) != count or len(config.depths) < count:
         raise UnsupportedConfig(
@@ -90,10 +109,16 @@ def _convnext_plan(config: ConvNextConfig) -> tuple[StagePlan, ...]:
         )
     # The schedule runs over all of depths, also over entries beyond num_stages.
     rates = _drop_path_rates(config.drop_path_rate, sum(config.depths))
+    scale = None
+    if isinstance(config, ConvNextConfig) and config.layer_scale_init_value > 0:
+        scale = float(config.layer_scale_init_value)
     stages, done = [], 0
     for index, (width, depth) in enumerate(zip(config.hidden_sizes, config.depths[:count], strict=True)):
         width_in = config.hidden_sizes[max(0, index - 1)]
-        layers = tuple(LayerPlan(width, width, 1, width, rate) for rate in rates[done : done + depth])
+        layers = tuple(
+            LayerPlan(width, width, 1, width, rate, scale, config.has_response_norm)
+            for rate in rates[done : done + depth]
+        )
         stages.append(StagePlan(width_in, width, 1 if index == 0 else 2, layers))
         done += depth
     return tuple(stages)
@@ -113,9 +138,28 @@ def _drop_path_rates(highest: float, count: int) -> list[float]:
     return [float(np.float32(rate)) for rate in exact]
 
 
-def stem_stride(config: RegNetConfig | ConvNextConfig) -> int:
-    """How many pixels of the picture, in height, one place of the stem's map stands for."""
+def stem_plan(config: AnyConfig) -> tuple[StemConv, ...]:
+    """The convolutions of the stem in running order; its norm comes after the last one."""
     if isinstance(config, RegNetConfig):
-        return 2
-    patch = config.patch_size
-    return patch if isinstance(patch, int) else patch[0]
+        return (StemConv(config.num_channels, config.embedding_size, (3, 3), (2, 2), 1, has_activation=True),)
+    width = config.hidden_sizes[0]
+    if config.stem_type == "patch":
+        patch = config.patch_size
+        sides = (patch, patch) if isinstance(patch, int) else (patch[0], patch[1])
+        return (StemConv(config.num_channels, width, sides, sides, 0),)
+    between = _tiered_width(width) if config.stem_type == "overlap_tiered" else width
+    has_activation = config.stem_type == "overlap_act"
+    first = StemConv(config.num_channels, between, (3, 3), (2, 2), 1, has_activation)
+    return first, StemConv(between, width, (3, 3), (2, 2), 1)
+
+
+def _tiered_width(width: int) -> int:
+    """Half the width as a multiple of 8, at least 8 and never below nine tenths of the half (timm's rule)."""
+    half = width // 2
+    rounded = max(8, (half + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * half else rounded
+
+
+def stem_stride(config: AnyConfig) -> int:
+    """How many pixels of the picture, in height, one place of the stem's map stands for."""
+    return math.prod(conv.stride[0] for conv in stem_plan(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regconv.configuration import ConvNextConfig, RegNetConfig
+from regconv.configuration import CONFIGS, AnyConfig
 
 TINY: dict[str, dict[str, Any]] = {
     "regnet-x": {"embedding_size": 8, "hidden_sizes": [16, 24, 40], "depths": [1, 2, 1], "groups_width": 8, "layer_type": "x"},
     "regnet-y": {"embedding_size": 10, "hidden_sizes": [14, 18, 22], "depths": [1, 2, 1], "groups_width": 9, "layer_type": "y"},
     "convnext": {"hidden_sizes": [8, 12, 20], "depths": [1, 2, 1], "num_stages": 3, "drop_path_rate": 0.2},
+    "convnextv2": {"hidden_sizes": [8, 12, 20], "depths": [1, 2, 1], "num_stages": 3, "drop_path_rate": 0.2},
 }  # fmt: skip
 PREPROCESSOR: dict[str, Any] = {
     "crop_pct": 0.875,
@@ -31,8 +33,27 @@ PREPROCESSOR: dict[str, Any] = {
 }
 
 
-def _tiny_config(family: str, **changes: Any) -> RegNetConfig | ConvNextConfig:
-    kind = ConvNextConfig if family == "convnext" else RegNetConfig
+def _complete_torchvision() -> None:
+    """Names the operators that torchvision's own library would bring: it does not load beside a torch for the CPU.
+
+    Without them torchvision cannot be imported, and so neither can timm, nor transformers where torchvision is there.
+    """
+    import torch
+
+    if torch.version.cuda is None:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _KEPT.append(library)
+
+
+_KEPT: list[Any] = []  # a library's operators go with it
+if importlib.util.find_spec("torchvision"):
+    _complete_torchvision()
+
+
+def _tiny_config(family: str, **changes: Any) -> AnyConfig:
+    kind = CONFIGS[family.split("-")[0]]
     labels = {} if "id2label" in changes else {"num_labels": 7}
     return kind(**(labels | TINY[family] | changes))
 
@@ -49,7 +70,7 @@ def _lively_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dic
             return np.array(3, np.int64)
         if name.endswith(("running_mean", "bias")):
             drawn = random.normal(0.0, 0.3, shape)
-        elif len(shape) <= 1:
+        elif len(shape) <= 1 or name.endswith("grn.weight"):
             drawn = random.uniform(0.5, 1.5, shape)
         else:
             drawn = random.normal(0.0, (2.0 / np.prod(shape[1:])) ** 0.5, shape)
@@ -59,8 +80,8 @@ def _lively_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dic
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> Callable[..., RegNetConfig | ConvNextConfig]:
-    """(family, **changes) -> a small configuration; families: regnet-x, regnet-y, convnext."""
+def tiny_config() -> Callable[..., AnyConfig]:
+    """(family, **changes) -> a small configuration; families: regnet-x, regnet-y, convnext, convnextv2."""
     return _tiny_config
 
 
@@ -93,9 +114,10 @@ def tiny_checkpoint(tmp_path: Path, enlivened: Callable[..., Any]) -> Callable[.
     def make(family: str, *, head: bool = True, preprocessor: dict[str, Any] | None = None, **changes: Any) -> Path:
         from regconv import torch as networks
 
-        name = ("ConvNext" if family == "convnext" else "RegNet") + ("ForImageClassification" if head else "Model")
+        config = _tiny_config(family, **changes)
+        name = config.family + ("ForImageClassification" if head else "Model")
         folder = tmp_path / f"{family}-{next(made)}"
-        enlivened(getattr(networks, name)(_tiny_config(family, **changes))).save_pretrained(folder)
+        enlivened(getattr(networks, name)(config)).save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | (preprocessor or {})))
         return folder
 

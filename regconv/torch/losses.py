@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regconv.configuration import PROBLEM_TYPES, ConvNextConfig, RegNetConfig
+from regconv.configuration import PROBLEM_TYPES, AnyConfig
 
 
-def classification_loss(logits: Tensor, labels: Tensor, config: RegNetConfig | ConvNextConfig) -> Tensor:
+def classification_loss(logits: Tensor, labels: Tensor, config: AnyConfig) -> Tensor:
     """The mean loss, shape (), of logits (n, num_labels).
 
     labels: (n,) or (n, 1) integers for one label a picture, where -100 is left out; (n, num_labels) floats for several

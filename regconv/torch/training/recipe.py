@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from regconv.configuration import ConvNextConfig, RegNetConfig
+from regconv.configuration import CONFIGS, AnyConfig
 from regconv.errors import UnsupportedConfig
 
 _STEP_PX = 16  # sizes of training pictures are multiples of this
@@ -100,12 +100,11 @@ class TrainingRecipe:
         return sizes[-1 - (self.epochs - 1 - epoch) * len(sizes) // self.epochs]
 
 
-def new_config(architecture: str, id2label: dict[int, str]) -> RegNetConfig | ConvNextConfig:
+def new_config(architecture: str, id2label: dict[int, str]) -> AnyConfig:
     """The configuration of a network that is trained from random weights."""
     family, fields = ARCHITECTURES[architecture]
-    kind = RegNetConfig if family == "regnet" else ConvNextConfig
     # One label a picture, also where there are two classes: num_labels and the labels' type would say so too.
-    return kind(id2label=id2label, problem_type="single_label_classification", **fields)
+    return CONFIGS[family](id2label=id2label, problem_type="single_label_classification", **fields)
 
 
 def _rounded(size: float) -> int:

@@ -68,5 +68,4 @@ def picture_recipe(processor: ConvNextImageProcessor) -> Recipe:
 
 
 def _class_of(config: Any) -> Any:
-    family = "RegNet" if config.model_type == "regnet" else "ConvNext"
-    return getattr(networks, family + "ForImageClassification")
+    return getattr(networks, config.family + "ForImageClassification")
