@@ -5,6 +5,7 @@ RegconvError
  ├─ UnsupportedConfig    a configuration asks for something no network here has (also a ValueError)
  ├─ TrainingError        pictures or settings from which no network can be trained
  ├─ DeviceNotFound       a device was asked for that this computer or this torch does not have
+ ├─ FrameworkMissing     a framework that is an optional install is not there (also an ImportError)
  └─ CheckpointError      a checkpoint's files are missing, damaged or do not fit the network
      ├─ ModelNotFound    no folder and no hub model of that name could be had (also an OSError)
      └─ WeightsMismatch  tensor names or shapes differ from the network's (also a RuntimeError)
@@ -54,3 +55,13 @@ class WeightsMismatch(CheckpointError, RuntimeError):
 
 class DeviceNotFound(RegconvError):
     """A device was asked for that this computer, or the torch installed on it, does not have."""
+
+
+class FrameworkMissing(RegconvError, ImportError):
+    """`framework` ("TensorFlow" or "JAX/Flax") is not installed; the message names the requirements file that has it."""
+
+    def __init__(self, framework: str, requirements: str) -> None:
+        super().__init__(
+            f"{framework} is not installed: it is an optional part. pip install -r {requirements} brings it"
+        )
+        self.framework = framework

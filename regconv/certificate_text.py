@@ -1,0 +1,47 @@
+"""A certificate in words: Markdown, a table for each framework and engine."""
+
+from __future__ import annotations
+
+from regconv.certificate import Certificate, Comparison
+
+
+def markdown(certificate: Certificate) -> str:
+    """The whole certificate."""
+    failed = [one.name for one in certificate.comparisons if not one.ok]
+    verdict = f"**Beyond the bound: {', '.join(failed)}.**" if failed else "Everything compared is within its bound."
+    lines = [
+        f"# Parity certificate of {certificate.checkpoint}",
+        "",
+        verdict,
+        "",
+        f"- model type {certificate.model_type}, sha256 of the weights {certificate.weights_digest}",
+        f"- reference: {certificate.reference}",
+        f"- {len(certificate.pictures)} pictures of {certificate.size} x {certificate.size} pixels: "
+        + ", ".join(certificate.pictures),
+        *(f"- not compared: {name}: {reason}" for name, reason in certificate.absent.items()),
+    ]
+    for one in certificate.comparisons:
+        lines += ["", *_table(one)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(one: Comparison) -> list[str]:
+    bound = (
+        f"least cosine above {one.bound}"
+        if one.kind == "half precision"
+        else f"difference at most {one.bound:.0e} of the largest value"
+    )
+    rows = [
+        f"| {row.name} | {' x '.join(map(str, row.shape))} | {row.largest_value:.4g} | {row.absolute:.1e} | "
+        f"{row.relative:.1e} | {row.cosine:.7f} | {'yes' if row.ok else '**no**'} |"
+        for row in one.differences
+    ]
+    return [
+        f"## {one.name}",
+        "",
+        f"{one.kind}, version {one.version}, {one.seconds} s with loading; bound: {bound}",
+        "",
+        "| output | shape | largest value | largest difference | of the largest value | least cosine | within |",
+        "|---|---|--:|--:|--:|--:|---|",
+        *rows,
+    ]
