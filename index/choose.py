@@ -1,32 +1,92 @@
 """Which FAISS index suits how many vectors: a pure function, so that the rule can be read and tested.
 
 Sources: FAISS' guidelines (github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index) say exact search up to some
-10,000 vectors; measured here on one core at 512 dimensions, an exact query takes 13 ms at 100,000 and 127 ms at
-1,000,000 vectors. The exact index stays the choice until the compressed tiers prove their recall on the user's own library.
+10,000 vectors. One bit a number after a random rotation (RaBitQ, Gao and Long 2024, arXiv 2405.12497) proposes candidates
+that are ranked again by the stored vectors. The times and recalls behind the thresholds: bench/RESULTS.md, "Search".
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 MEMORY_SHARE = 0.5  # of what is free: the rest is for the network and the decoders
+EXACT_UP_TO = 20_000
+# One bit a number tells too little where there are few numbers: those get a byte each.
+NARROW = 128
+CODES_MS = 10e-6  # of one core, for a candidate of 512 numbers, measured; grows with the width
+LATENCY_MS = 5.0
+LISTS_PER_ROOT = 4  # lists for sqrt(count) vectors, by FAISS' guidelines
+PROBES = 64
+CANDIDATES = 200
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A kind of index: float32 or float16 storage, on the CPU or with a clone on the GPU."""
+    """A kind of index, and how it is asked.
 
-    storage: str  # "float32" or "float16"
-    gpu: bool
-    exact: bool  # ids and scores equal brute force in float32
+    kind: "exact" (float32, brute force), "codes" (short codes of all vectors), "lists" (the same in lists, of which `probes`
+    are read), each but the first with `candidates` ranked again in float32. factory: FAISS' own words for it. gpu: with a
+    float16 clone on the GPU.
+    """
+
+    kind: str
+    factory: str
+    gpu: bool = False
+    candidates: int = 0
+    lists: int = 0
+    probes: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether ids and scores are those of brute force in float32."""
+        return self.kind == "exact" and not self.gpu
 
 
-def choose(count: int, dim: int, *, gpu_memory: int | None, cpu_memory: int) -> Choice:
+EXACT = Choice("exact", "Flat")
+
+
+def choose(count: int, dim: int, *, gpu_memory: int | None, cpu_memory: int, latency_ms: float = LATENCY_MS) -> Choice:
     """The index for `count` vectors of width `dim`, given free bytes on the CPU and on the GPU (None: no GPU for FAISS).
 
-    Float32 wherever it fits into half of the free memory, float16 (recall@10 0.999 measured) beyond. On a GPU a float16
-    clone of a float32 index (FAISS clones no other flat one) proposes candidates, which are ranked again in float32.
+    On a GPU a float16 clone of the exact index, where both fit into half of the free memory. On the CPU exact up to
+    EXACT_UP_TO, then codes, then lists once reading all codes would take longer than `latency_ms`.
     """
     fits = count * dim * 4 <= cpu_memory * MEMORY_SHARE
-    gpu = fits and gpu_memory is not None and count * dim * 2 <= gpu_memory * MEMORY_SHARE
-    return Choice("float32" if fits else "float16", gpu, exact=fits and not gpu)
+    if fits and gpu_memory is not None and count * dim * 2 <= gpu_memory * MEMORY_SHARE:
+        return Choice("exact", "Flat", gpu=True)
+    if count <= EXACT_UP_TO:
+        return EXACT
+    if count * CODES_MS * dim / 512 <= latency_ms:
+        return as_codes(dim)
+    return in_lists(dim, 2 ** round(math.log2(LISTS_PER_ROOT * math.sqrt(count))))
+
+
+def as_codes(dim: int) -> Choice:
+    """Short codes of vectors of width `dim`, all of them read for a query."""
+    return Choice("codes", _code(dim), candidates=CANDIDATES)
+
+
+def in_lists(dim: int, lists: int) -> Choice:
+    """The same in so many lists."""
+    rotation, _, code = _code(dim).rpartition(",")
+    factory = f"{rotation + ',' if rotation else ''}IVF{lists},{code}"
+    return Choice("lists", factory, candidates=CANDIDATES, lists=lists, probes=min(lists, PROBES))
+
+
+def _code(dim: int) -> str:
+    return "SQ8" if dim <= NARROW else "RR,RaBitQfs"
+
+
+def has_outgrown(choice: Choice, count: int, dim: int, *, gpu_memory: int | None, cpu_memory: int) -> bool:
+    """Whether an index of this kind should be built anew as another one.
+
+    Only well beyond the threshold, so that a library at its edge is not built again and again.
+    """
+    if choice.gpu:
+        return False
+    kinds = ("exact", "codes", "lists")
+    fitting = choose(int(count / 1.5), dim, gpu_memory=None, cpu_memory=cpu_memory)
+    if kinds.index(fitting.kind) > kinds.index(choice.kind):
+        return True
+    return choice.kind == "lists" and fitting.lists > 2 * choice.lists

@@ -82,10 +82,9 @@ def _brute_force(library: Library, queries: np.ndarray, k: int) -> np.ndarray:
 
 
 def _stored_vectors(library: Library, part: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    files = library.catalog.shards(library.space_id)
     newest = library.catalog.newest_shard(library.space_id)
     for shard_id, rows, _ in library.catalog.vector_places(library.space_id, 0, newest):
-        mapped = library.rows_of(files[shard_id], rows.max())
+        mapped = library.vectors.rows_of(shard_id, rows.max())
         used = np.zeros(len(mapped), bool)
         used[rows] = True
         for where, vectors in float32_slices(mapped, part):
@@ -168,7 +167,7 @@ def _check_index(library: Library) -> tuple[bool, str]:
 
 
 def _check_cache(library: Library) -> tuple[bool, str]:
-    damaged = library.damaged_indexes()
+    damaged = library.indexes.damaged()
     return not damaged, (
         f"saved indexes whose bytes have changed, not used and built anew: {', '.join(damaged)}"
         if damaged

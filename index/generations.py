@@ -7,16 +7,27 @@ lease only, so that what no row names can be swept.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from index.errors import IndexMismatch, LibraryError
-from index.vectors import VectorIndex
 from storage.catalog import Catalog
 from storage.records import GenerationRecord
 from storage.shards import checksum_of
 
-SAVED, HALF_SAVED = ".faiss", ".faiss-half"
+T = TypeVar("T")
+PLACES = "places"  # the part under whose name the places of the stored vectors are kept
+ENDINGS = (".faiss", ".places")
+HALF = "-half"
+
+
+class Saves(Protocol):
+    """What can be kept: an index, or the places of the stored vectors."""
+
+    def save(self, path: Path) -> None: ...
+    def __len__(self) -> int: ...
 
 
 class Generations:
@@ -26,8 +37,10 @@ class Generations:
         self.catalog = catalog
         self.folder = folder
 
-    def open(self, space_id: int, part: str, dim: int) -> tuple[VectorIndex, int] | None:
-        """The newest saved index of a part with the newest shard inside, if it is whole and as its row says."""
+    def open(
+        self, space_id: int, part: str, read: Callable[[Path, GenerationRecord], T]
+    ) -> tuple[T, GenerationRecord] | None:
+        """What `read` makes of the newest saved file of a part, if it is whole and as its row says; and the row."""
         record = self.catalog.generation(space_id, part)
         if record is None:
             return None
@@ -35,15 +48,19 @@ class Generations:
         try:
             if checksum_of(path) != record.checksum:
                 return None
-            index = VectorIndex.open(path, dim)
+            return read(path, record), record
         except (OSError, IndexMismatch):
             return None
-        return (index, record.last_shard) if len(index) == record.count else None
 
-    def save(self, space_id: int, part: str, index: VectorIndex, last_shard: int) -> None:
+    def last_shard(self, space_id: int, part: str) -> int | None:
+        """The newest shard inside the saved file of a part that is still there, None without one."""
+        record = self.catalog.generation(space_id, part)
+        return record.last_shard if record is not None and (self.folder / record.file).exists() else None
+
+    def save(self, space_id: int, part: str, index: Saves, last_shard: int) -> None:
         """Keep an index as the newest of its part. Raises LibraryError where the disk refuses."""
-        path = self.folder / f"{part}-{uuid.uuid4().hex[:12]}{SAVED}"
-        half = path.with_suffix(HALF_SAVED)
+        path = self.folder / f"{part}-{uuid.uuid4().hex[:12]}{ENDINGS[part == PLACES]}"
+        half = path.with_name(path.name + HALF)
         try:
             self.folder.mkdir(exist_ok=True)
             index.save(half)
@@ -74,7 +91,7 @@ class Generations:
     def _sweep(self) -> None:
         """Remove older generations' files, and what a kill left while one was written."""
         known = self.catalog.generation_files()
-        for path in [*self.folder.glob(f"*{SAVED}"), *self.folder.glob(f"*{HALF_SAVED}")]:
-            if path.name not in known:
+        for path in self.folder.glob("*"):
+            if path.name.removesuffix(HALF).endswith(ENDINGS) and path.name not in known:
                 with suppress(OSError):  # in use by another process, where that keeps it from being removed
                     path.unlink()

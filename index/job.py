@@ -97,7 +97,7 @@ class _Run:
         spared = [skipped["path"] for skipped in self.counts.skipped_folders]
         self.counts.gone = self.library.catalog.mark_gone(self.folders, spared, self.seen, self.newest)
         self.library.index(self.library.space.pooled)
-        self.library.save_indexes()
+        self.library.indexes.save()
 
     def progress(self, phase: str, report: dict[str, Any] | None = None) -> Progress:
         """The moment now, shown to the catalogue too: at each new phase, and once a second."""

@@ -14,13 +14,13 @@ import numpy as np
 
 from index.decode import Decoder
 from index.errors import ModelMismatch, NoLibrary
-from index.generations import Generations
-from index.vectors import VectorIndex, float32_slices
+from index.indexes import Indexes
+from index.stored import Stored
+from index.vectors import VectorIndex
 from regconv.backbone import Backbone, ModelDescription, describe, load_backbone
 from storage.catalog import Catalog
 from storage.database import sqlite_url
-from storage.errors import ShardError
-from storage.shards import ADVICE, ShardFile, ShardStore, shard_dtype
+from storage.shards import ShardStore, shard_dtype
 from storage.thumbnails import ThumbnailStore
 
 if TYPE_CHECKING:
@@ -51,15 +51,6 @@ class SpaceFacts:
         return tuple(name for name, _ in self.parts)
 
 
-@dataclass
-class _Held:
-    """An index in memory, and the newest shard that is inside."""
-
-    index: VectorIndex
-    last_shard: int
-    is_saved: bool = False
-
-
 class Library:
     """One photo library. Reading verbs may be used from several threads; one job at a time changes it."""
 
@@ -72,8 +63,6 @@ class Library:
         self.thumbnails = ThumbnailStore(folder / "thumbnails")
         self.cache = folder / "cache"
         self._lock = threading.RLock()
-        self._held: dict[str, _Held] = {}
-        self._generations = Generations(catalog, self.cache)
 
     @classmethod
     def open(
@@ -197,78 +186,31 @@ class Library:
 
     # vectors
 
+    @cached_property
+    def indexes(self) -> Indexes:
+        """What can be searched, a part each."""
+        with self._lock:
+            if "indexes" not in self.__dict__:
+                stored = Stored(self.catalog, self.shards, self.space_id, self.space.dtype)
+                self.__dict__["indexes"] = Indexes(stored, dict(self.space.parts), self.cache)
+            indexes: Indexes = self.__dict__["indexes"]
+            return indexes
+
+    @property
+    def vectors(self) -> Stored:
+        """The stored vectors by content id."""
+        return self.indexes.stored
+
     def index(self, part: str) -> VectorIndex:
         """The index of one part, with every vector that the catalogue has now."""
-        with self._lock:
-            newest = self.catalog.newest_shard(self.space_id)
-            held = self._held.get(part) or self._opened(part) or self._empty(part, newest)
-            if held.last_shard < newest:
-                self._extend(part, held, newest)
-                if len(held.index) != self.catalog.vector_count(self.space_id, newest):
-                    held = self._empty(part, newest)  # shards were merged or mended: build anew
-                    self._extend(part, held, newest)
-            self._held[part] = held
-            return held.index
+        return self.indexes.of(part)
 
     def stored(self, contents: Collection[int], part: str) -> dict[int, np.ndarray]:
         """The stored vector, float32 (width,), of each of these contents that has one."""
-        rows: dict[int, np.ndarray] = {}
-        by_shard: dict[int, list[tuple[int, int]]] = {}
-        for content, (shard, row) in self.catalog.places_of(contents, self.space_id).items():
-            by_shard.setdefault(shard, []).append((content, row))
-        files = self.catalog.shards(self.space_id)  # after the places: a job may be adding shards
-        for shard, places in by_shard.items():
-            if shard not in files:
-                continue  # given up since
-            mapped = self.rows_of(files[shard], max(row for _, row in places))
-            rows |= {content: mapped[part][row].astype(np.float32) for content, row in places}
-        return rows
-
-    def rows_of(self, shard: ShardFile, last_row: int) -> np.ndarray:
-        """A shard's rows, memory-mapped, up to `last_row` at least. Raises ShardError."""
-        rows = self.shards.open(shard, self.space.dtype)
-        if last_row >= len(rows):
-            raise ShardError(f"The catalogue names row {last_row} of {shard.file}, which has {len(rows)}. {ADVICE}")
-        return rows
-
-    def save_indexes(self) -> None:
-        """Keep the indexes that are in memory as files, so that the next start need not build them."""
-        with self._lock:
-            for part, held in self._held.items():
-                if not held.is_saved:
-                    self._generations.save(self.space_id, part, held.index, held.last_shard)
-                    held.is_saved = True
-
-    def drop_indexes(self) -> None:
-        """Forget every index, in memory and saved: the vectors in the shards are the truth."""
-        with self._lock:
-            self._held.clear()
-            self._generations.drop(self.space_id)
-
-    def damaged_indexes(self) -> list[str]:
-        """The saved indexes whose files are not what was saved."""
-        return self._generations.damaged(self.space_id, self.space.names)
-
-    def _opened(self, part: str) -> _Held | None:
-        saved = self._generations.open(self.space_id, part, dict(self.space.parts)[part])
-        return None if saved is None else _Held(*saved, is_saved=True)
-
-    def _empty(self, part: str, newest: int) -> _Held:
-        count = self.catalog.vector_count(self.space_id, newest)
-        return _Held(VectorIndex.for_count(count, dict(self.space.parts)[part]), 0)
-
-    def _extend(self, part: str, held: _Held, newest: int) -> None:
-        """Put in the vectors of the shards after the last one inside, up to `newest`."""
-        files = self.catalog.shards(self.space_id)
-        for shard_id, rows, contents in self.catalog.vector_places(self.space_id, held.last_shard, newest):
-            mapped = self.rows_of(files[shard_id], rows.max())
-            content_of = np.full(len(mapped), -1, np.int64)
-            content_of[rows] = contents  # a row that no content points to stays out
-            for where, vectors in float32_slices(mapped, part):
-                used = content_of[where] >= 0
-                held.index.add(content_of[where][used], vectors[used])
-            held.last_shard, held.is_saved = shard_id, False  # the next one may be damaged: this one is inside
-        held.last_shard = newest
+        self.vectors.refresh()
+        asked = np.array(sorted(contents), np.int64)
+        known, vectors = self.vectors.of(asked, part)
+        return dict(zip(asked[known].tolist(), vectors[known], strict=True))
 
 
 def _model_name(model: str) -> str:

@@ -37,9 +37,9 @@ def mend(library: Library) -> list[str]:
         for path in library.shards.orphans(library.catalog.shard_files()):
             path.unlink()
             done.append(f"removed {path.name}, which belonged to nothing")
-        library.drop_indexes()
+        library.indexes.drop()
         library.index(library.space.pooled)
-        library.save_indexes()
+        library.indexes.save()
         done.append("built the index anew from the shards")
         made = sum(_make_thumbnail(library, photo) for photo in without_thumbnail(library))
         if made:

@@ -101,7 +101,13 @@ def find_similar(
     wanted = k + len(without) + 16
     while True:
         scores, contents, exact = _ranked(library, queries, weights, wanted, allowed)
-        found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in without]
+        # An index may still hold what `doctor --mend` has given up meanwhile in another process.
+        stored = library.catalog.places_of(contents, library.space_id)
+        found = [
+            (content, score)
+            for content, score in zip(contents, scores, strict=True)
+            if content not in without and content in stored
+        ]
         photos = library.catalog.photos([content for content, _ in found], where, library.space_id)
         # Rounding may lift a cosine above 1 by a bit of its last digit.
         neighbours = [
@@ -153,16 +159,15 @@ def _ranked_by_parts(
         index = library.index(part)
         candidates.update(index.search(queries[part][None], proposed, allowed)[1][0].tolist())
         exact = exact and index.exact and proposed >= (len(index) if allowed is None else len(allowed))
-    stored = {part: library.stored(candidates - {-1}, part) for part in weights}
-    # An index may still hold what `doctor --mend` has given up meanwhile in another process.
-    contents = np.array(sorted(set.intersection(*map(set, stored.values()))), np.int64)
-    if not len(contents):
-        return [], [], exact
+    contents = np.array(sorted(candidates - {-1}), np.int64)
     scores = np.zeros(len(contents), np.float32)
+    kept = np.ones(len(contents), bool)
     for part, weight in weights.items():
-        vectors = np.stack([stored[part][content] for content in contents.tolist()])
+        known, vectors = library.vectors.of(contents, part)
+        kept &= known
         lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
         scores += np.float32(weight / sum(weights.values())) * (vectors @ queries[part] / lengths)
+    contents, scores = contents[kept], scores[kept]
     best = np.lexsort((contents, -scores))[:k]
     return scores[best].tolist(), contents[best].tolist(), exact
 

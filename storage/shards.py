@@ -95,7 +95,7 @@ class ShardStore:
             np.save(file, rows, allow_pickle=False)
         return ShardFile(path.name, len(rows), path.stat().st_size, checksum_of(path))
 
-    def open(self, shard: ShardFile, dtype: np.dtype) -> np.ndarray:
+    def open(self, shard: ShardFile, dtype: np.dtype) -> np.memmap:
         """The rows, memory-mapped. Size and header are checked here, the checksum by `verify`.
 
         Raises ShardError where the file is missing or is not the one that the catalogue names.

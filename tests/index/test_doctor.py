@@ -269,7 +269,7 @@ def test_mending_that_fails_gives_the_lease_back(
         raise OSError("the disk is gone")
 
     library = open_library()
-    monkeypatch.setattr(library, "drop_indexes", fail)
+    monkeypatch.setattr(library.indexes, "drop", fail)
     with pytest.raises(OSError, match="the disk is gone"):
         examine(library, mend=True)
     assert indexed.catalog.latest_job("mend").state == "failed"  # type: ignore[union-attr]

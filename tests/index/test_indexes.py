@@ -39,6 +39,7 @@ def nearest(library: Library, vector: tuple[float, float, float], part: str = "s
 
 
 def kept_files(library: Library) -> list[str]:
+    """The saved indexes' files, without the one that says where each vector lies."""
     return sorted(path.name for path in library.cache.iterdir() if path.suffix.startswith(".faiss"))
 
 
@@ -59,16 +60,16 @@ def test_a_saved_index_is_opened_and_not_built(open_library: Open, fill: Fill, b
     first = open_library()
     red, green = fill(first, {"/red.png": RED, "/green.png": GREEN})
     assert nearest(first, RED) == red
-    first.save_indexes()
+    first.indexes.save()
     (kept,) = kept_files(first)
-    first.save_indexes()
+    first.indexes.save()
     assert kept_files(first) == [kept]  # nothing new to keep
     del built[:]
     later = open_library()
     assert (nearest(later, RED), nearest(later, GREEN), built) == (red, green, [])
     (blue,) = fill(later, {"/blue.png": BLUE})
     assert (nearest(later, BLUE), built) == (blue, [1])
-    later.save_indexes()
+    later.indexes.save()
     assert len(kept_files(later)) == 1
     assert kept_files(later) != [kept]
     assert len(open_library().index("stage2")) == 3
@@ -105,12 +106,12 @@ def test_a_lost_or_damaged_cache_is_built_again_and_kept_again(
     first = open_library()
     red, green = fill(first, {"/red.png": RED, "/green.png": GREEN})
     first.index("stage2")
-    first.save_indexes()
+    first.indexes.save()
     damage(first, first.cache / kept_files(first)[0])
     del built[:]
     later = open_library()
     assert (nearest(later, RED), nearest(later, GREEN), built) == (red, green, [2])
-    later.save_indexes()
+    later.indexes.save()
     assert (nearest(open_library(), RED), built) == (red, [2]), "a lost file must not cost a build at every start"
 
 
@@ -119,16 +120,16 @@ def test_the_cache_keeps_only_what_the_catalogue_names(open_library: Open, fill:
     fill(library, {"/red.png": RED})
     library.index("stage1")
     library.index("stage2")
-    library.save_indexes()
+    library.indexes.save()
     (library.cache / "stage2-killed.faiss").write_bytes(b"renamed, and then the kill")
     (library.cache / "stage2-killed.faiss-half").write_bytes(b"half")
     (library.cache / "weights.json").write_text("{}")
     fill(library, {"/green.png": GREEN})
     library.index("stage2")
-    library.save_indexes()
+    library.indexes.save()
     assert [name.partition("-")[0] for name in kept_files(library)] == ["stage1", "stage2"]
     assert (library.cache / "weights.json").exists()
-    library.drop_indexes()
+    library.indexes.drop()
     assert kept_files(library) == []
     assert len(library.index("stage1")) == 2
 
@@ -147,9 +148,9 @@ def test_a_full_disk_while_the_index_is_kept_is_said_in_words(
     with monkeypatch.context() as patch:
         patch.setattr(VectorIndex, "save", full)
         with pytest.raises(LibraryError, match=r"could not be kept in .*No space left.*Nothing is lost"):
-            library.save_indexes()
+            library.indexes.save()
     assert kept_files(library) == []
-    library.save_indexes()
+    library.indexes.save()
     assert len(kept_files(library)) == 1
 
 

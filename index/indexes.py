@@ -1,0 +1,107 @@
+"""The indexes of a library's parts: in step with the catalogue, kept in the cache, built anew where that is needed."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from index.generations import PLACES, Generations
+from index.stored import Stored
+from index.vectors import Source, VectorIndex, float32_slices
+
+
+@dataclass
+class _Held:
+    """An index in memory, and the newest shard that is inside."""
+
+    index: VectorIndex
+    last_shard: int
+    is_saved: bool = False
+
+
+class Indexes:
+    """One index for each part of a space, made when first asked for. Safe to use from several threads."""
+
+    def __init__(self, stored: Stored, widths: dict[str, int], cache: Path) -> None:
+        self.stored = stored
+        self.widths = widths
+        self._held: dict[str, _Held] = {}
+        self._generations = Generations(stored.catalog, cache)
+        self._lock = threading.RLock()
+        self._generations.open(stored.space_id, PLACES, stored.load)
+
+    def of(self, part: str) -> VectorIndex:
+        """The index of one part, with every vector that the catalogue has now."""
+        with self._lock:
+            self.stored.refresh()
+            newest = self.stored.last_shard
+            held = self._held.get(part) or self._opened(part) or self._empty(part)
+            if held.last_shard < newest:
+                self._extend(part, held, newest)
+                if len(held.index) != len(self.stored) or not held.index.suits(len(self.stored)):
+                    held = self._empty(part)  # shards were merged or mended, or the library has grown: build anew
+                    self._extend(part, held, newest)
+            self._held[part] = held
+            return held.index
+
+    def save(self) -> None:
+        """Keep the indexes that are in memory as files, so that the next start need not build them.
+
+        Raises LibraryError where the disk refuses.
+        """
+        with self._lock:
+            space = self.stored.space_id
+            for part, held in self._held.items():
+                if not held.is_saved:
+                    self._generations.save(space, part, held.index, held.last_shard)
+                    held.is_saved = True
+            if self._generations.last_shard(space, PLACES) != self.stored.last_shard:
+                self._generations.save(space, PLACES, self.stored, self.stored.last_shard)
+
+    def drop(self) -> None:
+        """Forget every index, in memory and saved: the vectors in the shards are the truth."""
+        with self._lock:
+            self._held.clear()
+            self.stored.forget()
+            self._generations.drop(self.stored.space_id)
+
+    def damaged(self) -> list[str]:
+        """The saved files that are not what was saved."""
+        return self._generations.damaged(self.stored.space_id, (*self.widths, PLACES))
+
+    def _opened(self, part: str) -> _Held | None:
+        width, source = self.widths[part], self._source(part)
+        saved = self._generations.open(
+            self.stored.space_id, part, lambda path, _: VectorIndex.open(path, width, source)
+        )
+        if saved is None or len(saved[0]) != saved[1].count:
+            return None
+        return _Held(saved[0], saved[1].last_shard, is_saved=True)
+
+    def _empty(self, part: str) -> _Held:
+        """An index without vectors that has learnt what it needs to know of them."""
+        index = VectorIndex.for_count(len(self.stored), self.widths[part], self._source(part))
+        if not index.is_trained:
+            sample = self.stored.sample(index.trained_on(len(self.stored)))
+            known, vectors = self.stored.of(sample, part)
+            index.train(vectors[known])
+        return _Held(index, 0)
+
+    def _source(self, part: str) -> Source:
+        return lambda contents: self.stored.of(contents, part)
+
+    def _extend(self, part: str, held: _Held, newest: int) -> None:
+        """Put in the vectors of the shards after the last one inside, up to `newest`."""
+        catalog, space = self.stored.catalog, self.stored.space_id
+        for shard_id, rows, contents in catalog.vector_places(space, held.last_shard, newest):
+            mapped = self.stored.rows_of(shard_id, rows.max())
+            content_of = np.full(len(mapped), -1, np.int64)
+            content_of[rows] = contents  # a row that no content points to stays out
+            for where, vectors in float32_slices(mapped, part):
+                used = content_of[where] >= 0
+                held.index.add(content_of[where][used], vectors[used])
+            held.last_shard, held.is_saved = shard_id, False  # the next one may be damaged: this one is inside
+        held.last_shard = newest
