@@ -18,6 +18,7 @@ from storage.records import Filter, PhotoRecord
 
 EVERYTHING = Filter()
 CANDIDATES = 1000  # that each part proposes when several parts are weighed against each other
+UNFILTERED = 1000  # nearest contents that are looked at for a filter before all that it leaves is looked up
 LIKE = ("colour", "pattern", "parts", "subject")  # from the first stage to the last
 
 
@@ -96,26 +97,38 @@ def find_similar(
         raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
     weights = weights or {library.space.pooled: 1.0}
     queries = {part: _query(part, plus, minus) for part in weights}
-    allowed = library.catalog.matching(where, library.space_id) if where else None
     total = len(library.index(next(iter(weights))))
+    allowed = None
     wanted = k + len(without) + 16
+    if where:
+        # What passes a broad filter is among the nearest of all; only for a narrow one all that it leaves is looked up.
+        answer, is_all = _among(library, queries, weights, max(wanted, UNFILTERED), None, where, without)
+        if len(answer.neighbours) >= k or is_all:
+            return Answer(answer.neighbours[:k], answer.exact)
+        allowed = library.catalog.matching(where, library.space_id)
     while True:
-        scores, contents, exact = _ranked(library, queries, weights, wanted, allowed)
-        # An index may still hold what `doctor --mend` has given up meanwhile in another process.
-        stored = library.catalog.places_of(contents, library.space_id)
-        found = [
-            (content, score)
-            for content, score in zip(contents, scores, strict=True)
-            if content not in without and content in stored
-        ]
-        photos = library.catalog.photos([content for content, _ in found], where, library.space_id)
-        # Rounding may lift a cosine above 1 by a bit of its last digit.
-        neighbours = [
-            Neighbour(photo, min(score, 1.0)) for content, score in found for photo in photos.get(content, ())
-        ]
-        if len(neighbours) >= k or wanted >= total or len(contents) < wanted:
-            return Answer(neighbours[:k], exact)
+        answer, is_all = _among(library, queries, weights, wanted, allowed, where, without)
+        if len(answer.neighbours) >= k or is_all or wanted >= total:
+            return Answer(answer.neighbours[:k], answer.exact)
         wanted *= 4  # many of the nearest are gone: look further
+
+
+def _among(
+    library: Library,
+    queries: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    wanted: int,
+    allowed: np.ndarray | None,
+    where: Filter,
+    without: Collection[int],
+) -> tuple[Answer, bool]:
+    """The photos that may be found among the `wanted` nearest contents, and whether there are no more contents."""
+    scores, contents, exact = _ranked(library, queries, weights, wanted, allowed)
+    found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in without]
+    photos = library.catalog.photos([content for content, _ in found], where, library.space_id)
+    # Rounding may lift a cosine above 1 by a bit of its last digit.
+    neighbours = [Neighbour(photo, min(score, 1.0)) for content, score in found for photo in photos.get(content, ())]
+    return Answer(neighbours, exact), len(contents) < wanted
 
 
 def _query(part: str, plus: Sequence[Example], minus: Sequence[Example]) -> np.ndarray:
@@ -157,7 +170,7 @@ def _ranked_by_parts(
     exact = True
     for part in weights:
         index = library.index(part)
-        candidates.update(index.search(queries[part][None], proposed, allowed)[1][0].tolist())
+        candidates.update(index.propose(queries[part][None], proposed, allowed)[0].tolist())
         exact = exact and index.exact and proposed >= (len(index) if allowed is None else len(allowed))
     contents = np.array(sorted(candidates - {-1}), np.int64)
     scores = np.zeros(len(contents), np.float32)

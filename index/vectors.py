@@ -125,12 +125,22 @@ class VectorIndex:
             if k == 0 or len(queries) == 0 or len(self) == 0 or (ids is not None and len(ids) == 0):
                 return _nothing(len(queries), k)
             if self.choice.kind == "exact":
-                scores, found = self._search_exact(queries, min(k, len(self)), ids)
-            elif ids is not None and len(ids) <= SCANNED:
+                return _best(*self._search_exact(queries, min(k, len(self)), ids), k)
+            if ids is not None and len(ids) <= SCANNED:
                 return self._compared(queries, k, np.broadcast_to(ids, (len(queries), len(ids))))
-            else:
-                return self._compared(queries, k, self._candidates(queries, max(k, self.choice.candidates), ids))
-        return _best(scores, found, k)
+            # The codes' order is rough: twice as many are ranked as are wanted.
+            return self._compared(queries, k, self._candidates(queries, max(2 * k, self.choice.candidates), ids))
+
+    def propose(self, queries: np.ndarray, k: int, ids: np.ndarray | None = None) -> np.ndarray:
+        """Content ids int64 (q, at least k), in no order, that are likely the nearest k; -1 where there are no more.
+
+        For callers that rank by more than this index knows: nothing is ranked again here.
+        """
+        if self.choice.kind == "exact" or k > len(self) or (ids is not None and len(ids) <= max(k, SCANNED)):
+            return self.search(queries, k, ids)[1]
+        self._check(queries)
+        with self._lock:
+            return self._candidates(_unit(queries), k, None if ids is None else np.unique(ids))
 
     def save(self, path: Path) -> None:
         """Write the index to a file; the caller sees to it that it appears whole."""
