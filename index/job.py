@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
+from index.compact import compact, sweep
 from index.decode import Decoded, DecodeTask, Failure, Known
 from index.errors import NothingIndexed
 from index.library import Library
@@ -19,6 +20,7 @@ from index.progress import DONE, EMBEDDING, FINISHING, SCANNING, Counts, Progres
 from index.scan import Unlisted, is_empty, roots, scan
 from index.worklist import IdSet, Worklist
 from storage import jobs
+from storage.errors import LeaseLost
 from storage.records import FileStamp, Filter, Seen
 
 SCAN_CHUNK = 500
@@ -51,7 +53,7 @@ def index_folder(
         yield from run.steps()
         state, report = jobs.DONE, run.report()
         yield run.progress(DONE, report=report)
-    except _StopAsked:
+    except (_StopAsked, LeaseLost):
         report = run.report()
     except Exception as error:
         state, report = jobs.FAILED, {"error": str(error) or type(error).__name__}
@@ -80,7 +82,7 @@ class _Run:
         self.current: str | None = None
         self.newest = library.catalog.newest_photo()
         self.seen = IdSet(self.newest)
-        self.pending = Pending(library)
+        self.pending = Pending(library, job_id)
 
     def steps(self) -> Iterator[Progress]:
         with Worklist() as work:
@@ -95,9 +97,14 @@ class _Run:
             yield from self._work_off(work)
         yield self.progress(FINISHING)
         spared = [skipped["path"] for skipped in self.counts.skipped_folders]
-        self.counts.gone = self.library.catalog.mark_gone(self.folders, spared, self.seen, self.newest)
+        catalog = self.library.catalog
+        self.counts.gone = catalog.mark_gone(self.folders, spared, self.seen, self.newest, self.job_id)
+        for merged, groups in compact(self.library, self.job_id):
+            self.current = f"merging vectors, {merged} of {groups}"
+            yield self.progress(FINISHING)
         self.library.index(self.library.space.pooled)
         self.library.indexes.save()
+        sweep(self.library)
 
     def progress(self, phase: str, report: dict[str, Any] | None = None) -> Progress:
         """The moment now, shown to the catalogue too: at each new phase, and once a second."""

@@ -22,8 +22,9 @@ COMMIT_PHOTOS = 4096
 class Pending:
     """Photos, failures and embedded contents since the last commit: all that a kill can cost."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, job_id: int) -> None:
         self.library = library
+        self.job_id = job_id
         self._batch = Batch()
         self._parts: list[Parts] = []
         self._digests: set[str] = set()
@@ -62,7 +63,10 @@ class Pending:
             self.link(FileStamp(decoded.task.path, decoded.size, decoded.mtime_ns), decoded.digest)
 
     def commit(self) -> None:
-        """Store everything. Where the disk refuses, nothing of it is stored and the next run does it again."""
+        """Store everything. Where the disk refuses, nothing of it is stored and the next run does it again.
+
+        Raises LibraryError, and LeaseLost where another job may have begun meanwhile.
+        """
         batch, parts = self._batch, self._parts
         self._batch, self._parts, self._digests, self._since = Batch(), [], set(), time.monotonic()
         if batch.contents:
@@ -74,7 +78,7 @@ class Pending:
                 batch.shard = self.library.shards.write(rows)
             batch.provenance = self.library.backbone.provenance
         if batch.photos or batch.failures:
-            self.library.catalog.store(batch, self.library.space_id)
+            self.library.catalog.store(batch, self.library.space_id, self.job_id)
 
 
 def _facts(decoded: Decoded, labels: Sequence[tuple[int, float]]) -> ContentFacts:

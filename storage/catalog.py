@@ -93,18 +93,26 @@ class Catalog(VectorRows):
 
     # what a job writes
 
-    def store(self, batch: Batch, space_id: int) -> None:
+    def store(self, batch: Batch, space_id: int, job_id: int | None = None) -> None:
         """One transaction: the shard's row, its contents with vectors and labels, the photos, the failures.
 
-        The shard's file must be on the disk already.
+        The shard's file must be on the disk already. Raises LeaseLost where the job no longer holds the lease.
         """
         with self._writing() as connection:
+            jobs.must_hold(connection, job_id)
             storing.store(connection, batch, space_id)
 
-    def mark_gone(self, folders: Iterable[str], spared: Collection[str], seen: Container[int], newest: int) -> int:
+    def mark_gone(
+        self,
+        folders: Iterable[str],
+        spared: Collection[str],
+        seen: Container[int],
+        newest: int,
+        job_id: int | None = None,
+    ) -> int:
         """How many photos below the folders are now gone: those up to the id `newest` that were not seen.
 
-        What lies below a spared folder (one that could not be listed) stays as it was.
+        What lies below a spared folder (one that could not be listed) stays as it was. Raises LeaseLost as `store`.
         """
         kept = tuple(os.path.join(folder, "") for folder in spared)
         missing = []
@@ -113,6 +121,7 @@ class Catalog(VectorRows):
                 rows = connection.execution_options(yield_per=1000).execute(queries.not_gone(folder, newest))
                 missing += [row.id for row in rows if row.id not in seen and not row.path.startswith(kept)]
         with self._writing() as connection:
+            jobs.must_hold(connection, job_id)
             for chunk in chunks(missing):
                 connection.execute(update(Photo).where(Photo.id.in_(chunk)).values(state=GONE))
         return len(missing)

@@ -2,7 +2,9 @@
 
 StorageError
  ├─ CatalogError     the database can't be opened, is of a newer RegConv, or is locked by somebody
+ │   └─ ReadOnly     the library's folder can't be written to: it can be searched, not changed
  ├─ JobRunning       another job holds the library's lease
+ ├─ LeaseLost        the job no longer holds it: another machine took it for dead
  └─ ShardError       a vector shard is missing, damaged or not of the expected shape
 """
 
@@ -17,6 +19,14 @@ class CatalogError(StorageError):
 
 class JobRunning(StorageError):
     """Another job holds the library's lease; the message says which process and since when."""
+
+
+class ReadOnly(CatalogError):
+    """The library can be read and not changed; the message says why."""
+
+
+class LeaseLost(StorageError):
+    """The job that wants to write was taken for dead, and its lease may be another's by now."""
 
 
 class ShardError(StorageError):

@@ -16,7 +16,7 @@ import psutil
 from sqlalchemy import Connection, insert, select, update
 
 from storage.database import now
-from storage.errors import JobRunning
+from storage.errors import JobRunning, LeaseLost
 from storage.records import JobRecord
 from storage.tables import Job
 
@@ -58,6 +58,22 @@ def beat(connection: Connection, job_id: int, progress: dict[str, Any]) -> bool:
     connection.execute(update(Job).where(*held).values(**values))
     asked = connection.execute(select(Job.stop_asked).where(*held)).scalar()
     return asked is None or bool(asked)
+
+
+def must_hold(connection: Connection, job_id: int | None) -> None:
+    """Raises LeaseLost where the job (None: nobody's) is no longer the one that may write.
+
+    Asked within the transaction that writes: a machine that slept through its lease must not store what the next job sweeps.
+    """
+    if job_id is None:
+        return
+    # Where there are row locks, nobody may take the lease between this question and the commit.
+    state = connection.execute(select(Job.state).where(Job.id == job_id).with_for_update()).scalar()
+    if state != RUNNING:
+        raise LeaseLost(
+            "This job was taken for dead and another may have begun since. Nothing of this step was written; "
+            "what was done before is kept. Run it again."
+        )
 
 
 def finish(connection: Connection, job_id: int, state: str, report: dict[str, Any] | None) -> None:

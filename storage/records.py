@@ -118,6 +118,16 @@ class JobRecord:
 
 
 @dataclass(frozen=True)
+class ShardUse:
+    """A shard, what made its vectors, and how many of its rows a content still points to."""
+
+    id: int
+    file: ShardFile
+    provenance: dict[str, Any]
+    live: int
+
+
+@dataclass(frozen=True)
 class GenerationRecord:
     """A saved FAISS file and what it holds."""
 

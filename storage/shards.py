@@ -8,9 +8,11 @@ says by itself whose vectors it holds. `numpy.load(file, mmap_mode="r")` reads i
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
 import os
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +59,7 @@ def replaced(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 def checksum_of(path: Path) -> str:
     """BLAKE2b-256 of a file's bytes, hex."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+        return hashlib.file_digest(file, _checksum).hexdigest()
 
 
 def shard_dtype(parts: Sequence[tuple[str, int]]) -> np.dtype:
@@ -89,11 +91,26 @@ class ShardStore:
 
     def write(self, rows: np.ndarray) -> ShardFile:
         """A new shard on the disk. It exists for the library only once a row of the catalogue names it."""
+        return self.write_slices(rows.dtype, len(rows), [rows])
+
+    def write_slices(self, dtype: np.dtype, count: int, slices: Iterable[np.ndarray]) -> ShardFile:
+        """The same from slices of rows, `count` in all (else ShardError), of which one at a time is in memory."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{uuid.uuid4().hex}.npy"
+        header = io.BytesIO()
+        facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
+        np.lib.format.write_array_header_1_0(header, facts)
+        # The checksum is of what was meant to be written: what the disk makes of it is then `verify`'s to find.
+        checksum, size = _checksum(), 0
         with replaced(path) as file:
-            np.save(file, rows, allow_pickle=False)
-        return ShardFile(path.name, len(rows), path.stat().st_size, checksum_of(path))
+            for data in itertools.chain([np.frombuffer(header.getvalue(), np.uint8)], map(_bytes_of, slices)):
+                file.write(data.data)
+                checksum.update(data.data)
+                size += len(data)
+            came = (size - len(header.getvalue())) / dtype.itemsize
+            if came != count:
+                raise ShardError(f"A shard of {count} rows was to be written, {came:g} came. Nothing was stored.")
+        return ShardFile(path.name, count, size, checksum.hexdigest())
 
     def open(self, shard: ShardFile, dtype: np.dtype) -> np.memmap:
         """The rows, memory-mapped. Size and header are checked here, the checksum by `verify`.
@@ -130,6 +147,14 @@ class ShardStore:
 
 
 ADVICE = "Run `python app.py doctor`, which says what is affected; `--mend` lets the next index run make those vectors again."
+
+
+def _checksum() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=32)
+
+
+def _bytes_of(rows: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(rows).view(np.uint8)
 
 
 def _sync_folder(folder: Path) -> None:

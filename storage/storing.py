@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from storage import queries
 from storage.database import chunks, now
-from storage.records import Batch, FileStamp
+from storage.errors import CatalogError
+from storage.records import Batch, FileStamp, ShardUse
 from storage.shards import ShardFile
 from storage.tables import PRESENT, UNREADABLE, Content, Label, Photo, Shard, Vector
 
@@ -45,6 +46,29 @@ def store_contents(connection: Connection, batch: Batch, shard: ShardFile, space
     ]
     if labels:
         connection.execute(queries.upsert(connection.dialect, Label, ["content_id", "space_id", "rank"]), labels)
+
+
+def replace_shards(
+    connection: Connection, space_id: int, old: Sequence[ShardUse], new: ShardFile | None, contents: list[int]
+) -> None:
+    """Vectors move from the old shards to their rows of the new one, which takes the old ones' provenance."""
+    ids = [use.id for use in old]
+    count = select(func.count()).where(Vector.shard_id.in_(ids))
+    held = connection.execute(count).scalar_one()
+    if new is not None:
+        values = {"space_id": space_id, "provenance": old[0].provenance, "created_at": now()}
+        key = connection.execute(insert(Shard).values(**values, **vars(new))).inserted_primary_key
+        assert key is not None
+        mine = update(Vector).where(Vector.content_id == bindparam("content"), Vector.space_id == space_id)
+        rows = [{"content": content, "place": row} for row, content in enumerate(contents)]
+        connection.execute(mine.values(shard_id=key[0], row=bindparam("place")), rows)
+    left = connection.execute(count).scalar_one()
+    if (held, left) != (len(contents), 0):
+        raise CatalogError(
+            f"Shards were to be merged, but their vectors changed meanwhile: expected {len(contents)}, found {held}, of which "
+            f"{left} others. Nothing was changed; the next index run tries again."
+        )
+    connection.execute(delete(Shard).where(Shard.id.in_(ids)))
 
 
 def write_photos(connection: Connection, rows: list[dict[str, Any]]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from sqlalchemy import Engine, delete, func, insert, select
 
-from storage import queries
+from storage import jobs, queries, storing
 from storage.database import chunks, now, reading, writing
-from storage.records import GenerationRecord
+from storage.records import GenerationRecord, ShardUse
 from storage.shards import ShardFile
 from storage.tables import Content, Generation, Shard, Vector
 
@@ -24,6 +24,26 @@ class VectorRows:
         """The space's shards by id, oldest first."""
         with reading(self.engine) as connection:
             return {row[0]: ShardFile(*row[1:]) for row in connection.execute(queries.shards_of(space_id))}
+
+    def shard_uses(self, space_id: int) -> list[ShardUse]:
+        """The space's shards, oldest first, with what is still in use of each."""
+        with reading(self.engine) as connection:
+            counted = connection.execute(queries.rows_in_use(space_id))
+            live = {row[0]: row[1] for row in counted}
+            rows = connection.execute(queries.shards_of(space_id).add_columns(Shard.provenance))
+            return [ShardUse(row[0], ShardFile(*row[1:5]), row[5], live.get(row[0], 0)) for row in rows]
+
+    def replace_shards(
+        self, space_id: int, old: Sequence[ShardUse], new: ShardFile | None, contents: np.ndarray, job_id: int | None
+    ) -> None:
+        """One transaction: row i of the new shard becomes the vector of contents[i], and the old shards are forgotten.
+
+        The new file must be on the disk already; None where the old ones hold no vector that is in use. Raises LeaseLost,
+        and CatalogError where `contents` are not exactly those that the old shards hold.
+        """
+        with writing(self.engine) as connection:
+            jobs.must_hold(connection, job_id)
+            storing.replace_shards(connection, space_id, old, new, contents.tolist())
 
     def shard_files(self) -> set[str]:
         """The files of all shards of all spaces."""
