@@ -11,7 +11,8 @@ import numpy as np
 from sqlalchemy import Connection, Engine, Select, func, select
 
 from storage.database import chunks, reading
-from storage.tables import PRESENT, UNREADABLE, Content, Label, Mark, Photo, Vector
+from storage.shards import ShardFile
+from storage.tables import PRESENT, UNREADABLE, Content, Label, Mark, Photo, Shard, Vector
 
 STREAMED = 5000  # rows in memory at a time
 
@@ -111,6 +112,12 @@ class Listings:
             if self.engine.dialect.name != "sqlite":  # which reads one state in any transaction
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield Listing(connection)
+
+    def all_shards(self) -> list[ShardFile]:
+        """The shards of all spaces, oldest first."""
+        columns = (getattr(Shard, name) for name in ShardFile.__dataclass_fields__)
+        with reading(self.engine) as connection:
+            return [ShardFile(*row) for row in connection.execute(select(*columns).order_by(Shard.id))]
 
     def stamps(self, photos: Collection[int] | None = None) -> Iterator[StampRow]:
         """Every present photo, or those of these ids that are present, streamed."""

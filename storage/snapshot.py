@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from storage.errors import CatalogError
 from storage.shards import ShardFile
+from storage.tables import GONE, PRESENT, UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Snapshot:
     """What a copy of a catalogue names."""
 
     shards: list[ShardFile]
-    photos: int
+    photos: dict[str, int]  # by state
 
 
 def is_a_file(engine: Engine) -> bool:
@@ -44,7 +45,7 @@ def take_snapshot(engine: Engine, path: Path) -> Snapshot:
             target.execute("DELETE FROM generation")
             found = [row[0] for row in target.execute("PRAGMA quick_check")]
             shards = [ShardFile(*row) for row in target.execute("SELECT file, rows, bytes, checksum FROM shard")]
-            (photos,) = target.execute("SELECT count(*) FROM photo").fetchone()
+            counted = dict(target.execute("SELECT state, count(*) FROM photo GROUP BY state").fetchall())
     except sqlite3.Error as error:
         raise CatalogError(
             f"The catalogue can't be copied: {error}. Is the disk full, or the catalogue damaged?"
@@ -53,4 +54,4 @@ def take_snapshot(engine: Engine, path: Path) -> Snapshot:
         source.close()
     if found != ["ok"]:
         raise CatalogError(f"The catalogue is damaged: {'; '.join(found)}. A copy of it would be no backup.")
-    return Snapshot(shards, photos)
+    return Snapshot(shards, {state: counted.get(state, 0) for state in (PRESENT, UNREADABLE, GONE)})
