@@ -13,12 +13,13 @@ from sqlalchemy import URL, Row, func, select, update
 from storage import jobs, marks, queries, storing
 from storage.database import chunks, now, open_engine, reading, writing
 from storage.errors import CatalogError
+from storage.listings import Listings
 from storage.records import Batch, FileStamp, Filter, JobRecord, PhotoRecord, ProbeRecord, Seen
 from storage.tables import GONE, PRESENT, UNREADABLE, Label, Photo, Setting, Space, Vector
 from storage.vector_rows import VectorRows
 
 
-class Catalog(VectorRows):
+class Catalog(VectorRows, Listings):
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
     def __init__(self, url: str | URL) -> None:
