@@ -11,8 +11,7 @@ from index.library import Library
 from regconv.errors import UnreadableImage
 from storage import jobs
 from storage.errors import ShardError
-from storage.records import PhotoRecord
-from storage.tables import PRESENT
+from storage.listings import StampRow
 
 INDEX_AGAIN = "; run `python app.py index` on your folders again to make the rest"
 
@@ -30,7 +29,7 @@ def mend(library: Library) -> list[str]:
             if library.shards.verify(shard):
                 lost = library.catalog.drop_shard(shard_id)
                 done.append(f"gave up the damaged shard {shard.file} with {lost} vectors{INDEX_AGAIN}")
-        shifted = [content for _, wrong in shifted_rows(library) for content in wrong]
+        shifted = np.concatenate([np.empty(0, np.int64), *(wrong for _, wrong in shifted_rows(library))]).tolist()
         if shifted:
             library.catalog.drop_vectors(shifted, library.space_id)
             done.append(f"gave up {len(shifted)} vectors that were other photos' own{INDEX_AGAIN}")
@@ -41,7 +40,7 @@ def mend(library: Library) -> list[str]:
         library.index(library.space.pooled)
         library.indexes.save()
         done.append("built the index anew from the shards")
-        made = sum(_make_thumbnail(library, photo) for photo in without_thumbnail(library))
+        made = sum(_make_thumbnail(library, photo) for photo in _without_thumbnail(library))
         if made:
             done.append(f"made {made} thumbnails")
         state = jobs.DONE
@@ -50,7 +49,7 @@ def mend(library: Library) -> list[str]:
     return done
 
 
-def _make_thumbnail(library: Library, photo: PhotoRecord) -> bool:
+def _make_thumbnail(library: Library, photo: StampRow) -> bool:
     try:
         decoded = library.decoder.picture(photo.path)
     except UnreadableImage:
@@ -59,33 +58,29 @@ def _make_thumbnail(library: Library, photo: PhotoRecord) -> bool:
     return decoded.digest == photo.digest
 
 
-def without_thumbnail(library: Library) -> Iterator[PhotoRecord]:
+def _without_thumbnail(library: Library) -> Iterator[StampRow]:
     """The present photos whose content has no thumbnail."""
-    return (photo for photo in _present(library) if photo.digest and not library.thumbnails.has(photo.digest))
+    return (photo for photo in library.catalog.stamps() if photo.digest and not library.thumbnails.has(photo.digest))
 
 
-def shifted_rows(library: Library) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """For each shard that can be read: (its content ids, those of them whose row is another content's)."""
-    files = library.catalog.shards(library.space_id)
-    newest = library.catalog.newest_shard(library.space_id)
-    for shard_id, rows, contents in library.catalog.vector_places(library.space_id, 0, newest):
+def shifted_rows(library: Library, most: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each shard that can be read: (its content ids, those of them whose row is another content's), int64 (n,).
+
+    With `most`, of as many shards, drawn anew each time, as it takes to look at so many vectors.
+    """
+    files = list(library.catalog.shards(library.space_id).items())
+    if most is not None:
+        np.random.default_rng().shuffle(files)
+    looked = 0
+    for shard_id, file in files:
+        if most is not None and looked >= most:
+            return
         try:
-            mapped = library.shards.open(files[shard_id], library.space.dtype)
+            mapped = library.shards.open(file, library.space.dtype)
         except ShardError:
             continue  # the check of the shards says so
-        digests = library.catalog.digests(contents.tolist())
-        yield (
-            contents,
-            [
-                content
-                for row, content in zip(rows.tolist(), contents.tolist(), strict=True)
-                if row >= len(mapped) or mapped["digest"][row].tobytes().hex() != digests[content]
-            ],
-        )
-
-
-def _present(library: Library) -> Iterator[PhotoRecord]:
-    last = 0
-    while photos := library.catalog.photos_in(PRESENT, 1000, last):
-        yield from photos
-        last = photos[-1].id
+        rows, contents, digests = library.catalog.vector_digests(shard_id)
+        looked += len(rows)
+        wrong = rows >= len(mapped)
+        wrong[~wrong] = (mapped["digest"][rows[~wrong]] != digests[~wrong]).any(axis=1)
+        yield contents, contents[wrong]

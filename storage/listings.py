@@ -24,6 +24,7 @@ class StampRow(NamedTuple):
     path: str
     size: int  # bytes
     mtime_ns: int
+    content_id: int | None
     digest: str | None
 
 
@@ -121,7 +122,7 @@ class Listings:
 
     def stamps(self, photos: Collection[int] | None = None) -> Iterator[StampRow]:
         """Every present photo, or those of these ids that are present, streamed."""
-        columns = (Photo.id, Photo.path, Photo.size, Photo.mtime_ns, Content.digest)
+        columns = (Photo.id, Photo.path, Photo.size, Photo.mtime_ns, Photo.content_id, Content.digest)
         statement = select(*columns).outerjoin(Content, Content.id == Photo.content_id)
         statement = statement.where(Photo.state + "" == PRESENT)  # no walk along the states' index: see queries.py
         with reading(self.engine) as connection:

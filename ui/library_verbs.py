@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,13 +140,61 @@ def unteach(settings: Settings, words: tuple[str, ...]) -> Answer:
 @click.option(
     "--mend", is_flag=True, help="Make again what is derived: the index, thumbnails; remove what is left over."
 )
-def doctor(settings: Settings, recall: bool, mend: bool) -> Answer:
+@click.option("--whole", is_flag=True, help="Look at every file, vector and thumbnail instead of a sample.")
+def doctor(settings: Settings, recall: bool, mend: bool, whole: bool) -> Answer:
     """Check that files, catalogue, vectors and index agree."""
     from index.doctor import examine
 
     with settings.open() as library:
-        health = examine(library, recall=recall, mend=mend)
+        health = examine(library, recall=recall, mend=mend, whole=whole)
     return Answer(health, terminal.health_text(health), DONE if health["ok"] else COULD_NOT)
+
+
+@verb
+@click.option(
+    "--out", required=True, metavar="DIR", help="The backup's folder: a new one, or an earlier backup to renew."
+)
+def backup(settings: Settings, out: str) -> Answer:
+    """Copy the library to another folder, while a job may be at work. Your photos themselves are not in it."""
+    from index.backup import back_up
+
+    with settings.open() as library:
+        report = _followed(settings, back_up(library, out))
+    return Answer(report, terminal.backup_text(report))
+
+
+@verb
+@click.argument("folder", metavar="DIR")
+@click.option("--force", is_flag=True, help="Move a library that is in the way aside.")
+def restore(settings: Settings, folder: str, force: bool) -> Answer:
+    """Make --library what the backup in DIR holds."""
+    from index.restore import restore as bring_back
+
+    steps = bring_back(folder, settings.folder, force=force, database=settings.database)
+    report = _followed(settings, steps)
+    return Answer(report, terminal.restore_text(report))
+
+
+@verb
+@click.option("--out", required=True, metavar="FILE", help="FILE.npz for NumPy, FILE.parquet for everything else.")
+@click.option("--part", "parts", multiple=True, metavar="NAME", help="Only this part's vectors.  [default: all parts]")
+@click.option(
+    "--dtype", default="float16", show_default=True, type=click.Choice(("float16", "float32")), help="Of the vectors."
+)
+def export(settings: Settings, out: str, parts: tuple[str, ...], dtype: str) -> Answer:
+    """Write everything that the library knows to one file: paths, dates, labels, words and vectors."""
+    from index.export import export as write
+
+    with settings.open() as library:
+        report = _followed(settings, write(library, out, parts=parts, dtype=dtype))
+    return Answer(report, terminal.export_text(report))
+
+
+def _followed(settings: Settings, steps: Iterator[Any]) -> dict[str, Any]:
+    """The report of a job that always ends with one."""
+    report = settings.terminal.follow(steps)
+    assert report is not None
+    return report
 
 
 def _serve(library: Library, settings: Settings, host: str, port: int, password: str | None = None) -> None:

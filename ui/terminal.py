@@ -79,10 +79,57 @@ def health_text(health: dict[str, Any]) -> str:
     lines = [f"Mended: {line}" for line in health["mended"]]
     lines += [f"{'ok ' if check['ok'] else 'NOT'}  {check['name']}: {check['detail']}" for check in health["checks"]]
     if health["recall_at_10"] is not None:
-        lines.append(f"     recall@10: {health['recall_at_10']:.4f}")
+        presets = ", ".join(f"{name} {value:.4f}" for name, value in health["recall"].items() if value is not None)
+        lines.append(f"     recall@10: {health['recall_at_10']:.4f} ({presets})")
+    lines += [f"     advice: {line}" for line in health["advice"]]
     return "\n".join(
         [*lines, f"     FAISS: {health['faiss']}", "All is well." if health["ok"] else "Something is wrong."]
     )
+
+
+def backup_text(report: dict[str, Any]) -> str:
+    """A backup: what is in it, what of it is new."""
+    lines = [report["note"]] if report["note"] else []
+    lines.append(
+        f"{sum(report['photos'].values())} photos, {report['shards']} vector shards ({report['shards_new']} new) and "
+        f"{report['thumbnails']} thumbnails ({report['thumbnails_new']} new) are in the backup; the photos' files are not."
+    )
+    if report["linked"]:
+        lines.append(
+            f"{report['linked']} files are links to the library's own, for it lies on the same disk: that saves from deletion, "
+            "not from the disk's end."
+        )
+    lines.append(f"{shown(report['backup'])} is whole after {duration(report['seconds'])}.")
+    return "\n".join(lines)
+
+
+def restore_text(report: dict[str, Any]) -> str:
+    """A restored library: what is in it, where the old one went, what is left to do."""
+    lines = []
+    if report["moved_aside"]:
+        lines.append(f"What was there is now in {shown(report['moved_aside'])}.")
+    if report["shards_missing"]:
+        lines.append(f"The catalogue names {report['shards_missing']} more shards: `doctor --mend` gives them up.")
+    if report["thumbnails_missing"]:
+        lines.append(f"{report['thumbnails_missing']} thumbnails are missing: `doctor --mend` makes them.")
+    counts = ", ".join(f"{count} {state}" for state, count in report["photos"].items())
+    lines.append(
+        f"{shown(report['library'])} is what it was at {report['made_at'].replace('T', ' ')} UTC: {counts}. "
+        "Run `index` on your folders to bring it up to date."
+    )
+    return "\n".join(lines)
+
+
+def export_text(report: dict[str, Any]) -> str:
+    """An export: what is in the file, and what has no vectors in it."""
+    parts = ", ".join(f"{part['name']} ({part['width']} numbers)" for part in report["parts"])
+    lines = [
+        f"{report['contents']} pictures with {report['photos']} paths; vectors of {parts} for {report['with_vectors']} of them."
+    ]
+    if report["unreadable"]:
+        lines.append(f"{report['unreadable']} unreadable files are not in it: they have no content.")
+    lines.append(f"{shown(report['path'])} is ready after {duration(report['seconds'])}.")
+    return "\n".join(lines)
 
 
 def training_text(report: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 import index.library
+from index.decode_worker import Decoded, DecodeTask, Failure, decode_file
 from index.job import index_folder
 from index.library import Library
 from regconv.backbone import Parts
-from regconv.images import Recipe
+from regconv.errors import UnreadableImage
+from regconv.images import Limits, Recipe
 from storage.records import Batch, ContentFacts, FileStamp, Filter
 from storage.shards import shard_rows
 
@@ -158,3 +160,30 @@ def fill() -> Callable[..., list[int]]:
         return [paths[path] for path in vectors]
 
     return fill_one
+
+
+class InlineDecoder:
+    """The decoder's work without its processes: they are tested elsewhere, and take their time to start."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def decode(self, tasks: Iterable[DecodeTask]) -> Generator[Any, None, None]:
+        for task in tasks:
+            yield decode_file(task, self.recipe, Limits())
+
+    def picture(self, path: str) -> Decoded:
+        result = decode_file(DecodeTask(path), self.recipe, Limits())
+        if isinstance(result, Failure):
+            raise UnreadableImage(path, result.reason)
+        assert isinstance(result, Decoded)
+        return result
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def inline_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries that are opened in the test decode without worker processes."""
+    monkeypatch.setattr(index.library, "Decoder", InlineDecoder)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,12 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, select, update
 
-import index.library
-from index.decode_worker import Decoded, DecodeTask, Failure, decode_file
-from index.doctor import CHECKS, examine, measured_recall
+from index import checks, choose
+from index.doctor import CHECKS, examine
 from index.errors import LibraryError
 from index.library import Library
+from index.recall import measured_recalls
 from index.vectors import VectorIndex
-from regconv.errors import UnreadableImage
-from regconv.images import Limits, Recipe
 from storage.database import writing
 from storage.errors import JobRunning
 from storage.shards import checksum_of
@@ -29,30 +29,7 @@ Run = Callable[..., dict[str, Any]]
 COUNT = 5
 
 
-class InlineDecoder:
-    """The decoder's work without its processes: they are tested elsewhere, and take their time to start."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-
-    def decode(self, tasks: Iterable[DecodeTask]) -> Generator[Any, None, None]:
-        for task in tasks:
-            yield decode_file(task, self.recipe, Limits())
-
-    def picture(self, path: str) -> Decoded:
-        result = decode_file(DecodeTask(path), self.recipe, Limits())
-        if isinstance(result, Failure):
-            raise UnreadableImage(path, result.reason)
-        assert isinstance(result, Decoded)
-        return result
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture(autouse=True)
-def _inline_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index.library, "Decoder", InlineDecoder)
+pytestmark = pytest.mark.usefixtures("inline_decoder")
 
 
 @pytest.fixture
@@ -88,7 +65,7 @@ def test_a_healthy_library_is_well_and_the_report_keeps_its_contract(indexed: Li
 
 def test_a_fresh_library_is_well(library: Library) -> None:
     assert failing(library) == {}
-    assert measured_recall(library) is None
+    assert set(measured_recalls(library).values()) == {None}
 
 
 # What can be planted, and the checks that must find it.
@@ -163,6 +140,17 @@ def put_a_stranger_into_the_index(library: Library) -> None:
     save_another_index(library, np.append(ids[1:], 777), np.roll(vectors, -1, axis=0))
 
 
+def misplace(library: Library) -> None:
+    """Two vectors' places change sides in the cache's file, which is whole by its checksum."""
+    (file,) = library.cache.glob("*.places")
+    places = np.load(file)
+    places["row"][:2] = places["row"][1::-1]
+    with file.open("wb") as opened:
+        np.save(opened, places)
+    with writing(library.catalog.engine) as connection:
+        connection.execute(update(Generation).where(Generation.file == file.name).values(checksum=checksum_of(file)))
+
+
 @pytest.mark.parametrize(
     ("damage", "check", "detail"),
     [
@@ -171,9 +159,12 @@ def put_a_stranger_into_the_index(library: Library) -> None:
         (lose_shard, "shards", "No such file"),
         (swap_rows, "rows", "3 of 5 vectors carry their content's own fingerprint"),
         (point_beyond_the_end, "rows", "4 of 5 vectors"),
-        (lose_a_thumbnail, "thumbnails", "1 photos have no thumbnail"),
-        (empty_a_thumbnail, "thumbnails", "1 photos have no thumbnail"),
+        (lose_a_thumbnail, "thumbnails", "1 of 5 photos have no thumbnail"),
+        (empty_a_thumbnail, "thumbnails", "1 of 5 photos have no thumbnail"),
         (flip_a_byte_of_the_index, "cache", "whose bytes have changed"),
+        (lose_a_vector, "places", "4 of 4 vectors are looked for where they lie, 5 are known"),
+        (swap_rows, "places", "3 of 5 vectors are looked for"),
+        (misplace, "places", "3 of 5 vectors are looked for where they lie, 5 are known"),
         (lose_a_vector, "photos", "5 photos are present, 4 of them have vectors; run `python app.py index`"),
         (shift_the_index, "index", "of 5 asked find themselves"),
         (put_a_stranger_into_the_index, "index", "holds 4 of 5 vectors, 1 that are no longer known"),
@@ -198,12 +189,10 @@ def test_planted_damage_is_found_and_mended(
     for library in (mender, open_library()):
         assert failing(library) == {}
         assert library.catalog.counts(library.space_id)["embedded"] == COUNT
-        assert measured_recall(library) == 1.0
+        assert set(measured_recalls(library).values()) == {1.0}
 
 
-def test_a_swap_is_found_by_no_other_check_and_only_its_vectors_are_given_up(
-    indexed: Library, open_library: Open, photos: Path, run: Run
-) -> None:
+def test_of_a_swap_only_its_vectors_are_given_up(indexed: Library, open_library: Open, photos: Path, run: Run) -> None:
     swap_rows(indexed)
     mender = open_library()
     mended = examine(mender, mend=True)["mended"]
@@ -279,12 +268,15 @@ def test_mending_that_fails_gives_the_lease_back(
 def test_recall_falls_with_what_the_index_does_not_find(library: Library, fill: Callable[..., list[int]]) -> None:
     vectors = np.random.default_rng(0).normal(size=(150, 3))
     fill(library, {f"/{number}.png": vector for number, vector in enumerate(vectors)})
-    assert measured_recall(library) == 1.0
+    assert set(measured_recalls(library).values()) == {1.0}
     held = library.index("stage2")
     held.remove(held.ids()[::3])
-    recall = measured_recall(library)
-    assert recall is not None
-    assert 0.4 < recall < 0.8
+    recalls = measured_recalls(library)
+    assert recalls["default"] == recalls["subject"]
+    assert 0.4 < (recalls["default"] or 0) < 0.8
+    assert recalls["colour"] == 1.0, "the first stage has an index of its own"
+    health = examine(library, recall=True)
+    assert health["recall_at_10"] is None, "an index that lacks photos is ill; its recall is no news"
 
 
 def test_mending_gives_nothing_up_while_the_shards_are_not_there(library: Library, photos: Path, run: Run) -> None:
@@ -294,3 +286,106 @@ def test_mending_gives_nothing_up_while_the_shards_are_not_there(library: Librar
         examine(library, mend=True)
     away.rename(library.shards.folder)
     assert examine(library)["ok"]
+
+
+def details(library: Library, **options: bool) -> dict[str, str]:
+    return {check["name"]: check["detail"] for check in examine(library, **options)["checks"]}
+
+
+def test_files_that_moved_or_changed_are_counted_and_are_no_illness(indexed: Library, photos: Path) -> None:
+    assert details(indexed)["files"] == "5 photos are where they were, unchanged"
+    (photos / "red.png").rename(photos / "scarlet.png")
+    (photos / "lime.png").unlink()
+    (photos / "blue.png").write_bytes(b"somebody wrote into it")
+    os.utime(photos / "rose.png", ns=(7, 7))
+    assert details(indexed)["files"].startswith("of 5 photos 2 are not where they were and 2 have changed; `index` on")
+    assert failing(indexed) == {}
+
+
+def test_large_libraries_are_sampled_and_whole_looks_at_all(
+    indexed: Library, photos: Path, monkeypatch: pytest.MonkeyPatch, paint: Callable[..., Path], run: Run
+) -> None:
+    for name, most in {"PHOTOS": 2, "VECTORS": 5, "SHARD_BYTES": 1}.items():
+        monkeypatch.setattr(checks, name, most)
+    paint(photos / "more.png", "red", seed=8)  # a shard of its own
+    run(indexed, photos)
+    said = details(indexed)
+    assert "a sample; --whole looks at all" in said["files"]
+    assert re.match(r"[12] photos are where", said["files"])
+    assert (
+        said["shards"]
+        == "1 vector shards are whole, byte by byte, 1 more have their size (a sample; --whole looks at all)"
+    )
+    assert re.match(r"([56]) of \1 vectors", said["rows"])
+    assert said["thumbnails"].endswith("(a sample; --whole looks at all)")
+    whole = details(indexed, whole=True)
+    assert "sample" not in " ".join(whole.values())
+    assert whole["files"] == "6 photos are where they were, unchanged"
+    assert whole["shards"] == "2 vector shards are whole, byte by byte"
+    for shard in indexed.catalog.shards(indexed.space_id).values():
+        path = indexed.shards.folder / shard.file
+        path.write_bytes(path.read_bytes()[:-40] + b"?" * 40)
+    assert {"shards", "rows"} <= set(failing(indexed)), "a sample of any size finds what is wrong everywhere"
+
+
+@pytest.fixture
+def crowd(library: Library, fill: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A thousand contents whose indexes are of codes; each part has its own vectors."""
+    monkeypatch.setattr(choose, "EXACT_UP_TO", 100)
+    random = np.random.default_rng(3)
+    drawn = random.normal(size=(1000, 2, 3))
+    fill(library, {f"/{number}.png": {"stage1": one, "stage2": two} for number, (one, two) in enumerate(drawn)})
+    assert library.index("stage2").choice.kind == "codes"
+    return library
+
+
+def test_an_index_of_codes_is_asked_itself(crowd: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert details(crowd)["index"].endswith("100 of 100 asked find themselves")
+    held = crowd.index("stage2")
+    ids = np.sort(held.ids())
+    others = np.stack([crowd.stored([content], "stage2")[content] for content in np.roll(ids, 1).tolist()])
+    held.remove(ids)
+    held.add(ids, others)  # every code is another content's: what is ranked again is then the wrong candidates
+    answer = failing(crowd)["index"]
+    lost = 100 - int(answer.rpartition("; ")[2].split()[0])
+    assert lost > 50
+    assert "holds 1000 of 1000 vectors" in answer
+
+
+def test_recall_is_measured_for_every_preset_and_low_recall_comes_with_advice(
+    crowd: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = examine(crowd, recall=True)
+    assert set(health["recall"]) == {"default", "colour", "pattern", "parts", "subject"}
+    assert min(health["recall"].values()) > 0.99
+    assert (health["advice"], health["recall_at_10"]) == ([], health["recall"]["default"])
+    held = crowd.index("stage1")
+    ids = held.ids()
+    held.remove(ids)
+    held.add(
+        ids, np.roll(np.stack([crowd.stored([content], "stage1")[content] for content in ids.tolist()]), 7, axis=0)
+    )
+    health = examine(crowd, recall=True)
+    assert health["recall"]["colour"] < 0.7
+    assert health["recall"]["subject"] > 0.99
+    assert "index" not in failing(crowd), "a search by the first stage finds too little: advice, no contradiction"
+    low = [line.split(" finds ")[0] for line in health["advice"]]
+    assert "--like colour" in low
+    assert "--like subject" not in low
+
+
+def test_recall_agrees_with_brute_force_over_everything_at_once(crowd: Library) -> None:
+    contents = crowd.vectors.sample(1000)
+    unit = crowd.vectors.of(contents, "stage2")[1]
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    asked = np.searchsorted(contents, crowd.vectors.sample(100))
+    cosines = unit[asked] @ unit.T
+    cosines[np.arange(100), asked] = -np.inf
+    true = -np.sort(-cosines, axis=1)[:, 9]
+    held = crowd.index("stage2")
+    hits = 0
+    for row, place in enumerate(asked):
+        scores, found = held.search(unit[place : place + 1], 11)
+        others = [score for score, content in zip(scores[0], found[0], strict=True) if content != contents[place]][:10]
+        hits += sum(score >= true[row] - 1e-5 for score in others)
+    assert measured_recalls(crowd)["default"] == pytest.approx(hits / 1000)
