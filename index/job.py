@@ -15,9 +15,10 @@ from index.compact import compact, sweep
 from index.decode import Decoded, DecodeTask, Failure, Known
 from index.errors import NothingIndexed
 from index.library import Library
+from index.mounts import Mounts
 from index.pending import Pending
 from index.progress import DONE, EMBEDDING, FINISHING, SCANNING, Counts, Progress, Rate
-from index.scan import Unlisted, is_empty, roots, scan
+from index.scan import Mounted, Unlisted, is_empty, roots, scan
 from index.worklist import IdSet, Worklist
 from storage import jobs
 from storage.errors import LeaseLost
@@ -83,13 +84,16 @@ class _Run:
         self.newest = library.catalog.newest_photo()
         self.seen = IdSet(self.newest)
         self.pending = Pending(library, job_id)
+        self.mounts = Mounts(library.catalog, library.space_id)
+        self.absent: list[str] = []  # where disks were
 
     def steps(self) -> Iterator[Progress]:
         with Worklist() as work:
             yield self.progress(SCANNING)
             for folder in self.folders:
                 yield from self._scan(folder, work)
-            if len(self.counts.skipped_folders) >= len(self.folders) and not self.counts.seen and not work.count:
+            unlisted = {skipped["path"] for skipped in self.counts.skipped_folders}
+            if unlisted.issuperset(self.folders):
                 raise NothingIndexed(
                     "\n".join(f"{skipped['path']}: {skipped['reason']}" for skipped in self.counts.skipped_folders)
                 )
@@ -99,6 +103,8 @@ class _Run:
         spared = [skipped["path"] for skipped in self.counts.skipped_folders]
         catalog = self.library.catalog
         self.counts.gone = catalog.mark_gone(self.folders, spared, self.seen, self.newest, self.job_id)
+        # A disk that is mounted elsewhere now has taken its photos along.
+        self.counts.gone += sum(catalog.mark_moved(folder, self.job_id) for folder in self.absent)
         for merged, groups in compact(self.library, self.job_id):
             self.current = f"merging vectors, {merged} of {groups}"
             yield self.progress(FINISHING)
@@ -149,15 +155,23 @@ class _Run:
             self._skip(Unlisted(folder, reason + "If it was really emptied, index the folder above it."))
             return
         chunk: list[FileStamp] = []
+        met, unlisted = [], []
         for entry in scan(folder, skip={os.path.realpath(self.library.folder)}):
             if isinstance(entry, Unlisted):
                 self._skip(entry)
+                unlisted.append(entry.path)
+                continue
+            if isinstance(entry, Mounted):
+                met.append(entry.path)
                 continue
             chunk.append(entry)
             if len(chunk) == SCAN_CHUNK:
                 yield self._sort_out(chunk, work)
                 chunk = []
         yield self._sort_out(chunk, work)
+        for absent in self.mounts.absent(folder, met, unlisted):
+            self._skip(absent)
+            self.absent.append(absent.path)
 
     def _looks_unmounted(self, folder: str) -> bool:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -174,8 +176,11 @@ class Library:
         return self.space.labels.get(index, f"label {index}")
 
     def _describe(self) -> ModelDescription:
-        self.cache.mkdir(exist_ok=True)
-        return describe(self.model, digest_cache=self.cache / "weights.json")
+        with suppress(OSError):
+            self.cache.mkdir(exist_ok=True)
+        # Of a library that can only be read the weights are hashed anew.
+        can_keep = os.access(self.cache, os.W_OK)
+        return describe(self.model, digest_cache=self.cache / "weights.json" if can_keep else None)
 
     def _settle(self) -> None:
         """Give a new library its model for good."""

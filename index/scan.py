@@ -21,6 +21,13 @@ class Unlisted:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A folder below the root on which another disk begins."""
+
+    path: str
+
+
 def roots(folders: Iterable[str]) -> list[str]:
     """Absolute paths of the folders, each once, none inside another."""
     found: list[str] = []
@@ -31,27 +38,35 @@ def roots(folders: Iterable[str]) -> list[str]:
     return [os.path.dirname(folder) for folder in found]
 
 
-def scan(root: str, skip: Collection[str] = ()) -> Iterator[FileStamp | Unlisted]:
-    """Every file below `root` that is or claims to be an image, folder by folder, sorted by name.
+def scan(root: str, skip: Collection[str] = ()) -> Iterator[FileStamp | Unlisted | Mounted]:
+    """Every file below `root` that is or claims to be an image, folder by folder, sorted by name; and where disks begin.
 
     Links to files are followed, links to folders are not (a link may lead back up). Folders in `skip` (real paths) are
     left out: a library inside a photo folder must not index its own thumbnails.
     """
-    pending = [root]
+    pending: list[tuple[str, int | None]] = [(root, None)]  # folders, and the devices of those above them
     while pending:
-        folder = pending.pop()
+        folder, above = pending.pop()
         try:
+            device = device_of(folder)
+            if above is not None and device != above:
+                yield Mounted(folder)
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             yield Unlisted(folder, f"The folder can't be listed: {error.strerror}.")
             continue
         below = [entry.path for entry in entries if _is_folder(entry)]
-        pending += [path for path in reversed(below) if os.path.realpath(path) not in skip]
+        pending += [(path, device) for path in reversed(below) if os.path.realpath(path) not in skip]
         for entry in entries:
             stamp = _stamp(entry)
             if stamp is not None:
                 yield stamp
+
+
+def device_of(folder: str) -> int:
+    """The number of the device that a folder lies on."""
+    return os.stat(folder).st_dev
 
 
 def is_empty(root: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, Row, func, select, update
+from sqlalchemy import URL, Row, and_, func, select, update
 
 from storage import jobs, marks, queries, storing
 from storage.database import chunks, now, open_engine, reading, writing
@@ -127,6 +127,12 @@ class Catalog(VectorRows, Listings):
                 connection.execute(update(Photo).where(Photo.id.in_(chunk)).values(state=GONE))
         return len(missing)
 
+    def mark_moved(self, folder: str, job_id: int | None = None) -> int:
+        """How many photos below a folder that is not there are now gone: those whose content is present elsewhere."""
+        with self._writing() as connection:
+            jobs.must_hold(connection, job_id)
+            return connection.execute(queries.moved_away(folder).values(state=GONE)).rowcount
+
     def newest_photo(self) -> int:
         """The largest photo id given so far."""
         with reading(self.engine) as connection:
@@ -135,12 +141,15 @@ class Catalog(VectorRows, Listings):
     # what a search and a page ask
 
     def photos(self, contents: Collection[int], where: Filter, space_id: int) -> dict[int, list[PhotoRecord]]:
-        """The present photos of these contents that the filter lets through, by content id."""
+        """The present photos of these contents that the filter lets through and that have a vector, by content id."""
         found: dict[int, list[PhotoRecord]] = {}
         with reading(self.engine) as connection:
             for chunk in chunks(contents):
                 statement = (
-                    queries.present_photos(where, space_id).where(Photo.content_id.in_(chunk)).order_by(Photo.path)
+                    queries.present_photos(where, space_id)
+                    .join(Vector, and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id))
+                    .where(Photo.content_id.in_(chunk))
+                    .order_by(Photo.path)
                 )
                 for row in connection.execute(statement):
                     record = PhotoRecord(*row)

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, t
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 
+from storage import read_only
 from storage.errors import CatalogError
 
 SCHEMA_VERSION = "0001"
@@ -32,10 +33,11 @@ def sqlite_url(file: Path) -> URL:
 def open_engine(url: str | URL) -> Engine:
     """An engine on a catalogue whose schema is current.
 
-    Raises CatalogError where the database can't be reached, or is of a newer RegConv than this one.
+    An SQLite file that can't be written to is opened for reading: `writing` then raises ReadOnly. Raises CatalogError where
+    the database can't be reached, or is of a newer RegConv than this one.
     """
     try:
-        engine = create_engine(url)
+        engine = read_only.engine(url) or create_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _set_pragmas)
             event.listen(engine, "begin", _begin)
@@ -61,7 +63,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A connection with one write transaction: committed at the end, rolled back by any error."""
+    """A connection with one write transaction: committed at the end, rolled back by any error. Raises ReadOnly."""
+    read_only.refuse(engine)
     # IMMEDIATE takes the write lock at once: a deferred transaction that first reads can fail when it comes to write.
     with _in_words(), engine.connect().execution_options(immediate=True) as connection, connection.begin():
         yield connection
@@ -99,8 +102,10 @@ def now() -> datetime:
 
 def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # we begin transactions ourselves, see _begin
+    connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_S * 1000}")
+    if isinstance(connection, read_only.ReadConnection):
+        return
     for pragma in (
-        f"busy_timeout={LOCK_WAIT_S * 1000}",
         "journal_mode=WAL",
         "synchronous=NORMAL",  # safe against kill -9; a power cut may undo the last commits, never corrupt
         "foreign_keys=ON",
@@ -116,6 +121,7 @@ def _begin(connection: Connection) -> None:
 def _migrate(engine: Engine) -> None:
     if _version(engine) == SCHEMA_VERSION:
         return
+    read_only.refuse(engine)
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

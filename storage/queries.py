@@ -6,9 +6,9 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Insert, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Dialect, Insert, Select, Update, and_, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, aliased
 
 from storage.errors import CatalogError
 from storage.records import Filter
@@ -26,11 +26,11 @@ def upsert(dialect: Dialect, table: type[DeclarativeBase], key: Sequence[str], c
     return statement.on_conflict_do_update(index_elements=key, set_={name: statement.excluded[name] for name in change})
 
 
-def below(folder: str) -> ColumnElement[bool]:
+def below(folder: str, photo: Any = Photo) -> ColumnElement[bool]:
     """The condition that a photo lies anywhere below a folder: one range of the path's index."""
     first = os.fsencode(folder).rstrip(os.fsencode(os.sep)) + os.fsencode(os.sep)
     last = first[:-1] + bytes([first[-1] + 1])
-    return and_(Photo.path >= first, Photo.path < last)
+    return and_(photo.path >= first, photo.path < last)
 
 
 def photos_at(paths: Collection[str], space_id: int) -> Select:
@@ -63,6 +63,14 @@ def embedded_of_digests(digests: Collection[str], space_id: int) -> Select:
 def not_gone(folder: str, newest: int) -> Select:
     """(id, path) of the photos below a folder, up to the id `newest`, that are not marked gone."""
     return select(Photo.id, Photo.path).where(below(folder), Photo.state != GONE, Photo.id <= newest)
+
+
+def moved_away(folder: str) -> Update:
+    """An update of the photos below a folder whose content has a present photo elsewhere."""
+    other = aliased(Photo)
+    elsewhere = select(other.id).where(other.content_id == Photo.content_id, other.state + "" == PRESENT)
+    elsewhere = elsewhere.where(not_(below(folder, other)))
+    return update(Photo).where(below(folder), Photo.state != GONE, elsewhere.exists())
 
 
 def photos() -> Select:
