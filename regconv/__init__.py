@@ -15,14 +15,22 @@ _PLACES = {
     ),
     "regconv.configuration": ("AutoConfig", "ConvNextConfig", "ConvNextV2Config", "RegNetConfig"),
     "regconv.errors": (
-        "CheckpointError", "DeviceNotFound", "ModelNotFound", "RegconvError", "UnreadableImage", "UnsupportedConfig",
-        "WeightsMismatch",
+        "CheckpointError", "DeviceNotFound", "FrameworkMissing", "ModelNotFound", "RegconvError", "UnreadableImage",
+        "UnsupportedConfig", "WeightsMismatch",
+    ),
+    "regconv.flax": (
+        "FlaxConvNextForImageClassification", "FlaxConvNextModel", "FlaxConvNextV2ForImageClassification",
+        "FlaxConvNextV2Model", "FlaxRegNetForImageClassification", "FlaxRegNetModel",
     ),
     "regconv.image_processing": ("AutoImageProcessor", "ConvNextFeatureExtractor", "ConvNextImageProcessor"),
     "regconv.images": ("Recipe", "open_image", "prepare"),
-    "regconv.outputs": ("BaseModelOutputWithPoolingAndNoAttention", "ImageClassifierOutputWithNoAttention"),
+    "regconv.outputs": (
+        "BaseModelOutputWithPoolingAndNoAttention", "FlaxBaseModelOutputWithPoolingAndNoAttention",
+        "FlaxImageClassifierOutputWithNoAttention", "ImageClassifierOutputWithNoAttention",
+    ),
     "regconv.torch": (
-        "ConvNextForImageClassification", "ConvNextModel", "RegNetForImageClassification", "RegNetModel",
+        "ConvNextForImageClassification", "ConvNextModel", "ConvNextV2ForImageClassification", "ConvNextV2Model",
+        "RegNetForImageClassification", "RegNetModel",
     ),
 }  # fmt: skip
 _HOME = {name: place for place, names in _PLACES.items() for name in names}

@@ -61,3 +61,13 @@ class ImageClassifierOutputWithNoAttention(Output):
     """loss (); logits (n, num_labels); hidden_states as above."""
 
     fields = ("loss", "logits", "hidden_states")
+
+
+class FlaxBaseModelOutputWithPoolingAndNoAttention(BaseModelOutputWithPoolingAndNoAttention):
+    """last_hidden_state (n, c, h, w); pooler_output; hidden_states, all as JAX arrays."""
+
+
+class FlaxImageClassifierOutputWithNoAttention(Output):
+    """logits (n, num_labels); hidden_states as above; Flax models compute no loss."""
+
+    fields = ("logits", "hidden_states")
