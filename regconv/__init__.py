@@ -25,12 +25,13 @@ _PLACES = {
     "regconv.image_processing": ("AutoImageProcessor", "ConvNextFeatureExtractor", "ConvNextImageProcessor"),
     "regconv.images": ("Recipe", "open_image", "prepare"),
     "regconv.outputs": (
-        "BaseModelOutputWithPoolingAndNoAttention", "FlaxBaseModelOutputWithPoolingAndNoAttention",
+        "BackboneOutput", "BaseModelOutputWithPoolingAndNoAttention", "FlaxBaseModelOutputWithPoolingAndNoAttention",
         "FlaxImageClassifierOutputWithNoAttention", "ImageClassifierOutputWithNoAttention",
     ),
     "regconv.torch": (
-        "ConvNextForImageClassification", "ConvNextModel", "ConvNextV2ForImageClassification", "ConvNextV2Model",
-        "RegNetForImageClassification", "RegNetModel",
+        "ConvNextBackbone", "ConvNextForImageClassification", "ConvNextModel",
+        "ConvNextV2Backbone", "ConvNextV2ForImageClassification", "ConvNextV2Model",
+        "RegNetBackbone", "RegNetForImageClassification", "RegNetModel",
     ),
 }  # fmt: skip
 _HOME = {name: place for place, names in _PLACES.items() for name in names}

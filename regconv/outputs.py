@@ -71,3 +71,9 @@ class FlaxImageClassifierOutputWithNoAttention(Output):
     """logits (n, num_labels); hidden_states as above; Flax models compute no loss."""
 
     fields = ("logits", "hidden_states")
+
+
+class BackboneOutput(Output):
+    """feature_maps: one (n, c, h, w) per chosen stage; hidden_states as above; attentions: always None."""
+
+    fields = ("feature_maps", "hidden_states", "attentions")
