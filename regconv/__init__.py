@@ -10,9 +10,14 @@ import importlib
 from typing import Any
 
 _PLACES = {
+    "regconv.auto": (
+        "AutoBackbone", "AutoModel", "AutoModelForImageClassification", "FlaxAutoModel",
+        "FlaxAutoModelForImageClassification", "TFAutoModel", "TFAutoModelForImageClassification",
+    ),
     "regconv.backbone": (
         "Backbone", "Features", "ModelDescription", "Parts", "StageInfo", "describe", "load_backbone",
     ),
+    "regconv.complexity": ("Complexity", "complexity"),
     "regconv.configuration": ("AutoConfig", "ConvNextConfig", "ConvNextV2Config", "RegNetConfig"),
     "regconv.errors": (
         "CheckpointError", "DeviceNotFound", "FrameworkMissing", "ModelNotFound", "RegconvError", "UnreadableImage",

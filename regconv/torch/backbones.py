@@ -31,7 +31,7 @@ class StageMaps(Network):
     """
 
     spare_names: ClassVar[tuple[str, ...]] = ("classifier.", "layernorm.", _NORMS)
-    stage_maps: Callable[[Tensor], tuple[Tensor, ...]]  # the trunk's
+    stage_maps: Callable[[Tensor | None], tuple[Tensor, ...]]  # the trunk's
 
     def __init__(self, config: AnyConfig, *, stage_norms: bool = False) -> None:
         """stage_norms: every chosen map goes through a layer norm of its own, as transformers always has it."""
