@@ -110,9 +110,15 @@ def save_checkpoint(
     CheckpointError is raised.
     """
     shard_bytes = byte_count(max_shard_size)
+    files = small_files(config, class_name, dtype, processor)
+    write_checkpoint(Path(folder), files, tensors, safe=safe_serialization, shard_bytes=shard_bytes)
+
+
+def small_files(config: Any, class_name: str, dtype: Any, processor: Any = None) -> dict[str, bytes]:
+    """What a checkpoint has beside its weights; class name and dtype are set on the configuration."""
     config.architectures = [class_name]
     config.dtype = dtype
     files = {CONFIG_NAME: config.to_json_string().encode()}
     if processor is not None:
         files[PREPROCESSOR_NAME] = processor.to_json_string().encode()
-    write_checkpoint(Path(folder), files, tensors, safe=safe_serialization, shard_bytes=shard_bytes)
+    return files

@@ -3,7 +3,7 @@
 from regconv.errors import FrameworkMissing
 
 try:
-    import flax.linen
+    import flax.linen  # noqa: F401
     import jax  # noqa: F401
 except ImportError as error:
     raise FrameworkMissing("JAX/Flax", "requirements-jax.txt") from error

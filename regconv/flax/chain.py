@@ -23,6 +23,6 @@ class Chain(nn.Module):
         return x
 
 
-def numbered(*makers: Callable[..., nn.Module]) -> tuple[tuple[str, Callable[..., nn.Module]], ...]:
+def numbered(*makers: Any) -> tuple[tuple[str, Callable[..., nn.Module]], ...]:
     """Parts of a Chain whose names are 0, 1, 2, …"""
     return tuple((str(index), make) for index, make in enumerate(makers))

@@ -6,9 +6,8 @@ Pictures and maps are (n, c, h, w) outside and (n, h, w, c) inside, as JAX likes
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
-import jax
 from flax import linen as nn
 from jax import Array
 from jax import numpy as jnp
@@ -16,59 +15,22 @@ from jax import numpy as jnp
 from regconv.configuration import ConvNextConfig, ConvNextV2Config
 from regconv.flax.activations import Activation
 from regconv.flax.chain import Chain, numbered
-from regconv.flax.pretrained import Network
+from regconv.flax.norms import ResponseNorm, channel_norm
+from regconv.flax.pretrained import PretrainedNetwork
 from regconv.layer_plan import LayerPlan, StagePlan, StemConv, layer_plan, stem_plan
 from regconv.outputs import (
     FlaxBaseModelOutputWithPoolingAndNoAttention,
     FlaxImageClassifierOutputWithNoAttention,
 )
 
-_EPS = 1e-6  # of every norm but the last, which has config.layer_norm_eps
-
-
-class SimpleNorm(nn.Module):
-    """x over its deviation around the mean, which is not taken away, times a scale; the variance is the unbiased one."""
-
-    epsilon: float
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return (exact * jax.lax.rsqrt(exact.var(axis=-1, ddof=1, keepdims=True) + self.epsilon) * scale).astype(self.dtype)
-
-
-def norm_of(config: Any, dtype: Any, epsilon: float = _EPS) -> partial[nn.Module]:
-    """What makes the configuration's norm over the last axis."""
-    if config.norm_type == "simple":
-        return partial(SimpleNorm, epsilon, dtype)
-    kind = nn.RMSNorm if config.norm_type == "rms" else nn.LayerNorm
-    # The fast variance, a difference of two means of squares, loses digits.
-    return partial(kind, epsilon=epsilon, use_fast_variance=False, dtype=dtype)
-
-
-class ResponseNorm(nn.Module):
-    """Global response normalisation: every channel is scaled by its size over the picture against the others' mean."""
-
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        shape = (1, 1, 1, x.shape[-1])
-        weight = self.param("weight", nn.initializers.zeros, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
-        exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # sums of squares overflow float16
-        size = jnp.sqrt(jnp.square(exact).sum(axis=(1, 2), keepdims=True))  # (n, 1, 1, c)
-        response = size / (size.mean(axis=-1, keepdims=True) + _EPS)
-        return (weight * (exact * response) + bias + exact).astype(self.dtype)
+AnyConvNextConfig = ConvNextConfig | ConvNextV2Config
 
 
 class ConvNextLayer(nn.Module):
     """One residual layer: depthwise 7x7, norm, and two linear maps over the channels of every place."""
 
     plan: LayerPlan
-    config: Any
+    config: AnyConvNextConfig
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -76,7 +38,7 @@ class ConvNextLayer(nn.Module):
         config, plan = self.config, self.plan
         given = {"kernel_init": nn.initializers.normal(config.initializer_range), "dtype": self.dtype}
         branch = nn.Conv(plan.width, (7, 7), padding=3, feature_group_count=plan.groups, name="dwconv", **given)(x)
-        branch = norm_of(config, self.dtype)(name="layernorm")(branch)
+        branch = channel_norm(config.norm_type, self.dtype)(name="layernorm")(branch)
         branch = nn.Dense(4 * plan.width, name="pwconv1", **given)(branch)
         branch = Activation(config.hidden_act, name="act")(branch)
         if plan.response_norm:
@@ -89,59 +51,54 @@ class ConvNextLayer(nn.Module):
         return x + nn.Dropout(plan.drop_path, broadcast_dims=(1, 2, 3), name="drop_path")(branch, not train)
 
 
-class ConvNextStages(nn.Module):
-    """All stages in turn; out come the given map and every stage's."""
-
-    plan: tuple[StagePlan, ...]
-    config: Any
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool) -> list[Array]:
-        maps = [x]
-        for index, stage in enumerate(self.plan):
-            maps.append(ConvNextStage(stage, self.config, self.dtype, name=str(index))(maps[-1], train))
-        return maps
-
-
 class ConvNextStage(nn.Module):
     """Where width or size change a norm and a convolution; then the layers."""
 
     plan: StagePlan
-    config: Any
+    config: AnyConvNextConfig
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         plan, config, dtype = self.plan, self.config, self.dtype
         if plan.has_downsampling:
-            conv = patches(StemConv(plan.width_in, plan.width, (2, 2), (plan.stride, plan.stride), 0), config, dtype)
-            x = Chain(numbered(norm_of(config, dtype), conv), name="downsampling_layer")(x)
+            conv = StemConv(plan.width_in, plan.width, (2, 2), (plan.stride, plan.stride), 0)
+            parts = numbered(channel_norm(config.norm_type, dtype), _shrinking(conv, config, dtype))
+            x = Chain(parts, name="downsampling_layer")(x)
         layers = numbered(*(partial(ConvNextLayer, layer, config, dtype) for layer in plan.layers))
         return Chain(layers, name="layers")(x, train)
 
 
-def patches(plan: StemConv, config: Any, dtype: Any) -> partial[nn.Module]:
-    """What makes a convolution that shrinks the map; no padding, or the same on all sides."""
+class ConvNextStages(nn.Module):
+    """All stages in turn; out come the given map and every stage's."""
+
+    config: AnyConvNextConfig
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> list[Array]:
+        maps = [x]
+        for index, stage in enumerate(layer_plan(self.config)):
+            maps.append(ConvNextStage(stage, self.config, self.dtype, name=str(index))(maps[-1], train))
+        return maps
+
+
+def _shrinking(plan: StemConv, config: AnyConvNextConfig, dtype: Any) -> partial[nn.Module]:
     init = nn.initializers.normal(config.initializer_range)
     return partial(nn.Conv, plan.width, plan.kernel, plan.stride, padding=plan.padding, kernel_init=init, dtype=dtype)
 
 
-class Embeddings(nn.Module):
-    """The stem: one convolution for the patches, or two that overlap, and a norm."""
-
-    config: Any
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        config, dtype = self.config, self.dtype
-        convs = [patches(plan, config, dtype) for plan in stem_plan(config)]
-        if len(convs) == 1:
-            x = convs[0](name="patch_embeddings")(x)
-        else:
-            x = self.overlapping(convs)(x)
-        return norm_of(config, dtype)(name="layernorm")(x)
+def _stem(config: AnyConvNextConfig, dtype: Any) -> Chain:
+    plan = stem_plan(config)
+    convs: list[tuple[str, Any]] = []
+    for index, conv in enumerate(plan):
+        convs.append((str(index), _shrinking(conv, config, dtype)))
+        if conv.has_activation:
+            convs.append(("activation", partial(Activation, config.hidden_act)))
+    # A single convolution has no number in its name.
+    patches = convs[0][1] if len(plan) == 1 else partial(Chain, tuple(convs))
+    parts = (("patch_embeddings", patches), ("layernorm", channel_norm(config.norm_type, dtype)))
+    return Chain(parts, name="embeddings")
 
 
 class ConvNextModule(nn.Module):
@@ -151,7 +108,7 @@ class ConvNextModule(nn.Module):
     random numbers "dropout".
     """
 
-    config: Any
+    config: AnyConvNextConfig
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -160,15 +117,15 @@ class ConvNextModule(nn.Module):
     ) -> FlaxBaseModelOutputWithPoolingAndNoAttention:
         config, dtype = self.config, self.dtype
         x = jnp.transpose(pixel_values, (0, 2, 3, 1)).astype(dtype)  # (n, h, w, c)
-        x = Embeddings(config, dtype, name="embeddings")(x)
-        stages = partial(ConvNextStages, layer_plan(config), config, dtype)
-        maps = Chain((("stages", stages),), name="encoder")(x, train)
+        x = _stem(config, dtype)(x)
+        maps = Chain((("stages", partial(ConvNextStages, config, dtype)),), name="encoder")(x, train)
         if 0 in maps[-1].shape[1:3]:
             raise ValueError(
                 f"pixel_values of {pixel_values.shape[2]} x {pixel_values.shape[3]} pixels leave no place in the last "
                 f"stage: {2 ** (len(maps) - 2)} times the stem's stride is the least a side"
             )
-        pooled = norm_of(config, dtype, config.layer_norm_eps)(name="layernorm")(maps[-1].mean(axis=(1, 2)))
+        norm = channel_norm(config.norm_type, dtype, epsilon=config.layer_norm_eps)
+        pooled = norm(name="layernorm")(maps[-1].mean(axis=(1, 2)))
         maps = [jnp.transpose(x, (0, 3, 1, 2)) for x in maps]  # (n, c, h, w)
         return FlaxBaseModelOutputWithPoolingAndNoAttention(
             last_hidden_state=maps[-1],
@@ -180,7 +137,7 @@ class ConvNextModule(nn.Module):
 class ConvNextClassifierModule(nn.Module):
     """(n, num_channels, h, w) -> logits (n, num_labels), with num_labels 0 the pooled output; on request every map."""
 
-    config: Any
+    config: AnyConvNextConfig
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -197,14 +154,14 @@ class ConvNextClassifierModule(nn.Module):
         return FlaxImageClassifierOutputWithNoAttention(logits=logits, hidden_states=features.hidden_states)
 
 
-class FlaxConvNextModel(Network):
+class FlaxConvNextModel(PretrainedNetwork):
     """The feature extractor: a map per stage and the normalised mean of the last.
 
     Called with train=True and a drop path in the configuration it needs dropout_rng. Start values: kernels plain
     normal of deviation initializer_range, biases 0, norms 1 and 0, the layer scale as configured.
     """
 
-    config_class = ConvNextConfig
+    config_class: ClassVar[type[AnyConvNextConfig]] = ConvNextConfig
     base_model_prefix = "convnext"
     module_class = ConvNextModule
 

@@ -17,8 +17,8 @@ from regconv.configuration import RegNetConfig
 from regconv.errors import UnsupportedConfig
 from regconv.flax.activations import Activation
 from regconv.flax.chain import Chain, numbered
-from regconv.flax.pretrained import Network
-from regconv.layer_plan import LayerPlan, StagePlan, layer_plan
+from regconv.flax.pretrained import PretrainedNetwork
+from regconv.layer_plan import LayerPlan, layer_plan
 from regconv.outputs import (
     FlaxBaseModelOutputWithPoolingAndNoAttention,
     FlaxImageClassifierOutputWithNoAttention,
@@ -107,14 +107,13 @@ class RegNetLayer(nn.Module):
 class RegNetStages(nn.Module):
     """All stages in turn; out come the given map and every stage's."""
 
-    plan: tuple[StagePlan, ...]
     config: RegNetConfig
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> list[Array]:
         maps = [x]
-        for index, stage in enumerate(self.plan):
+        for index, stage in enumerate(layer_plan(self.config)):
             layers = numbered(*(partial(RegNetLayer, layer, self.config, self.dtype) for layer in stage.layers))
             maps.append(Chain((("layers", partial(Chain, layers)),), name=str(index))(maps[-1], train))
         return maps
@@ -134,8 +133,7 @@ class RegNetModule(nn.Module):
         x = jnp.transpose(pixel_values, (0, 2, 3, 1)).astype(dtype)  # (n, h, w, c)
         stem = partial(ConvNorm, config.embedding_size, 3, 2, act=config.hidden_act, dtype=dtype)
         x = Chain((("embedder", stem),), name="embedder")(x, train)
-        stages = partial(RegNetStages, layer_plan(config), config, dtype)
-        maps = Chain((("stages", stages),), name="encoder")(x, train)
+        maps = Chain((("stages", partial(RegNetStages, config, dtype)),), name="encoder")(x, train)
         maps = [jnp.transpose(x, (0, 3, 1, 2)) for x in maps]  # (n, c, h, w)
         return FlaxBaseModelOutputWithPoolingAndNoAttention(
             last_hidden_state=maps[-1],
@@ -162,7 +160,7 @@ class RegNetClassifierModule(nn.Module):
         return FlaxImageClassifierOutputWithNoAttention(logits=logits, hidden_states=features.hidden_states)
 
 
-class FlaxRegNetModel(Network):
+class FlaxRegNetModel(PretrainedNetwork):
     """The feature extractor: a map per stage and their mean at the end.
 
     Called with train=True every batch norm uses the batch's own mean and variance, and the call returns
