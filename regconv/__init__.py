@@ -17,7 +17,6 @@ _PLACES = {
     "regconv.backbone": (
         "Backbone", "Features", "ModelDescription", "Parts", "StageInfo", "describe", "load_backbone",
     ),
-    "regconv.complexity": ("Complexity", "complexity"),
     "regconv.configuration": ("AutoConfig", "ConvNextConfig", "ConvNextV2Config", "RegNetConfig"),
     "regconv.errors": (
         "CheckpointError", "DeviceNotFound", "FrameworkMissing", "ModelNotFound", "RegconvError", "UnreadableImage",
