@@ -38,14 +38,18 @@ def byte_count(size: int | str) -> int:
 
 def write_checkpoint(
     folder: Path, files: Mapping[str, bytes], tensors: Mapping[str, Values], *, safe: bool = True, shard_bytes: int
-) -> None:
-    """Writes weights and the given small files; an earlier checkpoint in the folder stays whole if this fails."""
+) -> list[str]:
+    """The names of the files written: weights and the given small files.
+
+    An earlier checkpoint in the folder stays whole if this fails.
+    """
     writers = weight_writers(tensors, safe=safe, shard_bytes=shard_bytes)
     write_files(folder, {**files, **writers})
     for path in folder.iterdir():
         # An older file of another kind would win over, or be mistaken for, what was just written.
         if _ANY_WEIGHTS.fullmatch(path.name) and path.name not in writers:
             path.unlink()
+    return [*files, *writers]
 
 
 def weight_writers(

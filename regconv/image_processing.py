@@ -18,6 +18,7 @@ import numpy as np
 
 from regconv import image_arrays as arrays
 from regconv.errors import UnsupportedConfig
+from regconv.hub_push import Pushable, check_push_options, push_saved
 from regconv.image_batch import BatchFeature, batch_of
 from regconv.image_geometry import DEFAULT_CROP_PCT
 
@@ -37,7 +38,7 @@ _MODEL_TYPES = ("regnet", "convnext", "convnextv2")
 Size = dict[str, int]
 
 
-class ConvNextImageProcessor:
+class ConvNextImageProcessor(Pushable):
     """Resize, crop, rescale, normalise. Below 384 px the short side becomes size / crop_pct and the middle is cut out."""
 
     model_input_names = ("pixel_values",)
@@ -133,11 +134,20 @@ class ConvNextImageProcessor:
         """The configuration as text, keys sorted."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
-        """The path of the file written: preprocessor_config.json in `folder`, which is made where it is missing."""
+    def save_pretrained(
+        self, folder: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
+    ) -> list[str]:
+        """The path of the file written: preprocessor_config.json in `folder`, which is made where it is missing.
+
+        push_to_hub: it goes to the hub as well, as repo_id or else the folder's name; further keywords as in
+        `push_to_hub`.
+        """
+        check_push_options(push_to_hub, push_options)
         Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder) / _FILE
         path.write_text(self.to_json_string(), encoding="utf-8")
+        if push_to_hub:
+            push_saved(Path(folder), [_FILE], type(self).__name__, push_options)
         return [str(path)]
 
     def __repr__(self) -> str:

@@ -13,10 +13,21 @@ from regconv import hub
 from regconv.checkpoint import CONFIG_NAME, PREPROCESSOR_NAME, MadeBy, Weights, find_weights
 from regconv.checkpoint_reading import read_arrays, read_tensors, shapes
 from regconv.checkpoint_writing import byte_count, write_checkpoint
+from regconv.hub_push import Pushable, check_push_options, push, push_saved
 from regconv.name_check import Match, Shape, check_match, match_names
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = [
+    "Pushable",
+    "match_checkpoint",
+    "matched_arrays",
+    "matched_tensors",
+    "open_checkpoint",
+    "push",
+    "save_checkpoint",
+]
 
 
 def open_checkpoint(
@@ -102,16 +113,22 @@ def save_checkpoint(
     processor: Any = None,
     safe_serialization: bool = True,
     max_shard_size: int | str = "5GB",
+    push_to_hub: bool = False,
+    **push_options: Any,
 ) -> None:
     """Writes config.json, model.safetensors (or pytorch_model.bin) and the processor's file if one is given.
 
     tensors: torch's or NumPy's, under hub names and axes. Weights above max_shard_size are cut into shards with an
     index. An earlier checkpoint in the folder is replaced once everything is written; if that fails it stays, and
-    CheckpointError is raised.
+    CheckpointError is raised. push_to_hub: these files then go to the hub too; push_options: repo_id (without it the
+    folder's name) and the fields of regconv.hub_push.PushOptions.
     """
+    check_push_options(push_to_hub, push_options)
     shard_bytes = byte_count(max_shard_size)
     files = small_files(config, class_name, dtype, processor)
-    write_checkpoint(Path(folder), files, tensors, safe=safe_serialization, shard_bytes=shard_bytes)
+    written = write_checkpoint(Path(folder), files, tensors, safe=safe_serialization, shard_bytes=shard_bytes)
+    if push_to_hub:
+        push_saved(Path(folder), written, class_name, push_options)
 
 
 def small_files(config: Any, class_name: str, dtype: Any, processor: Any = None) -> dict[str, bytes]:

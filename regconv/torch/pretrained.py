@@ -19,7 +19,7 @@ from regconv.errors import UnsupportedConfig
 from regconv.name_check import Match
 
 
-class Network(nn.Module):
+class Network(loading.Pushable, nn.Module):
     """Base of the torch networks: a configuration, a checkpoint's names as module names, loading and saving.
 
     A new network is in training mode with start values, a loaded one in evaluation mode.
@@ -181,11 +181,14 @@ class Network(nn.Module):
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
         processor: Any = None,
+        push_to_hub: bool = False,
+        **push_options: Any,
     ) -> None:
         """Writes config.json, model.safetensors (or pytorch_model.bin) and the processor's file if one is given.
 
         Weights above max_shard_size are cut into shards with an index. An earlier checkpoint in the folder is replaced
-        once everything is written; if that fails it stays, and CheckpointError is raised.
+        once everything is written; if that fails it stays, and CheckpointError is raised. push_to_hub: afterwards the
+        files go to the hub as well, as repo_id or else the folder's name; further keywords as in `push_to_hub`.
         """
         loading.save_checkpoint(
             folder,
@@ -196,6 +199,8 @@ class Network(nn.Module):
             processor=processor,
             safe_serialization=safe_serialization,
             max_shard_size=max_shard_size,
+            push_to_hub=push_to_hub,
+            **push_options,
         )
 
 
