@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from jax import numpy as jnp
 from regconv.configuration import AnyConfig
 from regconv.errors import UnsupportedConfig
 from regconv.flax.activations import check_activation
-from regconv.layer_plan import layer_plan
+from regconv.layer_plan import layer_plan, stem_plan
 
 Params = dict[str, Any]
 _STATISTICS = "batch_stats"
@@ -33,8 +34,9 @@ class Network:
     params is a plain dict of collections: "params", and "batch_stats" where the network has batch norms. Within them
     names are nested: the hub's dotted name split at the dots, the last part kernel, scale, bias, mean or var.
 
-    input_shape: (n, h, w, c) of the picture that start values are made with; it changes none of them, and c gives way
-    to the configuration's num_channels. None: one picture of the configuration's image_size, else of 224 pixels.
+    input_shape: (n, h, w, c) of the picture that start values are made with. It changes none of them, sides that are
+    too small are taken larger, and c gives way to the configuration's num_channels. None: the configuration's
+    image_size, else 224 pixels.
     seed: of the start values. dtype: of computation and outputs; parameters are float32 (see to_bf16).
 
     `module.apply(params, pixel_values, train, output_hidden_states)` is the same network for training loops of one's
@@ -64,11 +66,12 @@ class Network:
         self.dtype = jnp.dtype(dtype)
         self.key = jax.random.PRNGKey(seed)
         side = getattr(config, "image_size", 224)
-        self.input_shape = (1, side, side, config.num_channels) if input_shape is None else tuple(input_shape)
+        self.input_shape = tuple(input_shape or (1, side, side, config.num_channels))
         # A copy: the module is traced anew for every shape, and must not follow later assignments only then.
         self.module = self.module_class(copy.deepcopy(config), self.dtype)
         self.params_shape_tree: Params = jax.eval_shape(self._start_values(self.input_shape), self.key)
         self._run = _compiled(self.module, has_statistics=_STATISTICS in self.params_shape_tree)
+        self._draws = any(layer.drop_path > 0 for stage in layer_plan(config) for layer in stage.layers)
         self._is_initialised = _do_init
         self._params: Params = self.init_weights(self.key, self.input_shape) if _do_init else {}
 
@@ -79,8 +82,10 @@ class Network:
         check_activation(config.hidden_act)
 
     def _start_values(self, input_shape: tuple[int, ...]) -> Any:
+        # Of smaller pictures the stages of some configurations would leave nothing.
+        least = math.prod(max(conv.stride) for conv in stem_plan(self.config)) * 2 ** len(layer_plan(self.config))
         count, height, width = input_shape[:3]
-        shape = (count, self.config.num_channels, height, width)
+        shape = (count, self.config.num_channels, max(height, least), max(width, least))
         return lambda key: self.module.init(key, jnp.zeros(shape, jnp.float32))
 
     def init_weights(self, rng: Array, input_shape: tuple[int, ...], params: Mapping[str, Any] | None = None) -> Params:
@@ -110,7 +115,7 @@ class Network:
     @params.setter
     def params(self, params: Mapping[str, Any]) -> None:
         if not self._is_initialised:
-            raise ValueError(_OUTSIDE.replace(" from ", " in ").format("set"))
+            raise ValueError(_OUTSIDE.format("set"))
         self._params = self.complete(params)
 
     def complete(self, params: Mapping[str, Any]) -> Params:
@@ -145,7 +150,7 @@ class Network:
         """
         pixels = self._checked_pixels(pixel_values)
         variables = self.params if params is None else self._checked_params(params)
-        if train and dropout_rng is None and getattr(self.config, "drop_path_rate", 0.0) > 0:
+        if train and dropout_rng is None and self._draws:
             raise ValueError("dropout_rng is None, but drop_path_rate leaves layers out in training: give a key")
         rngs = {} if dropout_rng is None else {"dropout": dropout_rng}
         wants_maps = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
