@@ -130,10 +130,12 @@ def read_header(path: Path) -> tuple[dict[str, Any], MadeBy]:
             metadata = header.pop("__metadata__", None) or {}
             for entry in header.values():
                 entry["data_offsets"] = [8 + length + offset for offset in entry["data_offsets"]]
-            ends = [entry["data_offsets"][1] for entry in header.values()]
+            begins, ends = ([entry["data_offsets"][side] for entry in header.values()] for side in (0, 1))
             made_by = metadata.get("format", "pt")
         except (ValueError, AttributeError, TypeError, LookupError) as error:
             raise CheckpointError(f"{path}: the safetensors header is damaged: {error}") from error
+    if min(begins, default=size) < 8 + length:
+        raise CheckpointError(f"{path}: the safetensors header is damaged: a tensor begins before the header's end")
     if ends and max(ends) != size:
         raise CheckpointError(f"{path} has {size} bytes, its header says {max(ends)}: download it again")
     if made_by not in _OWN_KIND:

@@ -13,11 +13,12 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from regconv import flax_weights, tensorflow_weights
+from regconv.array_bytes import byte_size, fill
 from regconv.checkpoint import Weights, read_header, read_json
 from regconv.errors import CheckpointError
 from regconv.layouts import Shape, StoredTensor
@@ -120,29 +121,16 @@ def _opened_safetensors(path: Path) -> Iterator[dict[str, StoredTensor]]:
         yield _TRANSLATED[made_by](stored)
 
 
-def _safetensor(path: Path, file: Any, name: str, entry: Mapping[str, Any]) -> StoredTensor:
-    dtype = _DTYPES.get(entry["dtype"])
-    if dtype is None:
-        raise CheckpointError(f"{path}: {name} has dtype {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
-    kind = np.dtype("uint16" if dtype == "bfloat16" else dtype)
-    shape = tuple(entry["shape"])
+def _safetensor(path: Path, file: BinaryIO, name: str, entry: Mapping[str, Any]) -> StoredTensor:
     begin, end = entry["data_offsets"]
     try:
-        fits = end - begin == int(np.prod(shape, dtype=object)) * kind.itemsize and min(shape, default=0) >= 0
-    except TypeError:
-        fits = False
-    if not fits:
-        raise CheckpointError(f"{path}: the safetensors header is damaged: {name} has shape {shape} in {begin}:{end}")
-
-    def read() -> np.ndarray:
-        # Copied, not mapped: the file may be replaced while the network lives.
-        array = np.empty(shape, kind)
-        file.seek(begin)
-        if file.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:
-            raise CheckpointError(f"{path} ends within {name}: download it again")
-        return array
-
-    return StoredTensor(shape, dtype, read)
+        shape, dtype = tuple(entry["shape"]), _DTYPES.get(entry["dtype"], entry["dtype"])
+        size = byte_size(shape, dtype)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: {name} cannot be read: {error}") from error
+    if size != end - begin:
+        raise CheckpointError(f"{path}: the header is damaged: {name} has {size} bytes in {begin}:{end}")
+    return StoredTensor(shape, dtype, partial(fill, path, file, [(begin, end)], shape, dtype))
 
 
 @contextlib.contextmanager
