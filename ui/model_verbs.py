@@ -112,11 +112,26 @@ def train(settings: Settings, folder: str, out: str, val: str | None, **options:
 
 
 @verb
-def models(settings: Settings) -> Answer:
+@click.option(
+    "--design",
+    metavar="NUMBERS|NAME",
+    help="What a RegNet would cost: depth=…,w_0=…,w_a=…,w_m=…,group_width=…[,se=false], or a published one's name.",
+)
+@click.option(
+    "--size", type=click.IntRange(1), help="With --design: the side of its pictures, in pixels.  [default: 224]"
+)
+@click.option(
+    "--out", metavar="FILE.png", type=click.Path(dir_okay=False), help="With --design: draw the widths into this file."
+)
+def models(settings: Settings, design: str | None, size: int | None, out: str | None) -> Answer:
     """List the models known by name, which of them are on this machine, and which one the library uses."""
     from index.errors import NoLibrary
     from regconv.published import PUBLISHED, is_cached
 
+    if design is not None:
+        return _design(design, 224 if size is None else size, out)
+    if size is not None or out is not None:
+        raise click.UsageError("--size and --out belong to --design")
     try:
         with settings.open() as library:
             own = library.model
@@ -136,3 +151,20 @@ def models(settings: Settings) -> Answer:
             + ("" if own is None or own in PUBLISHED else f"\nhere  {own}  <- this library")
         ),
     )
+
+
+def _design(text: str, size: int, out: str | None) -> Answer:
+    from ui.designs import design_document, read_design
+
+    if out is not None and not out.lower().endswith(".png"):
+        raise click.UsageError(f"--out got {out}, expected the name of a .png file")
+    try:
+        document = design_document(read_design(text), size)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--design") from error
+    if out is not None:
+        from ui.plots import design_plot
+
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        design_plot(document, Path(out))
+    return Answer(document | {"picture": out}, terminal.design_text(document, out))
