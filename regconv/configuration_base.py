@@ -37,6 +37,9 @@ class Config(Pushable):
     model_type: ClassVar[str] = ""
     family: ClassVar[str] = ""
     fields: ClassVar[tuple[str, ...]] = ()
+    # What older scripts ask of any configuration: it is no composite of several, and there is no decoder.
+    is_composition: ClassVar[bool] = False
+    is_encoder_decoder: ClassVar[bool] = False
 
     architectures: list[str] | None
     hidden_act: str | Callable[..., Any]
@@ -124,6 +127,10 @@ class Config(Pushable):
         if callable(self.hidden_act):
             raise UnsupportedConfig("hidden_act is a function, which no file can hold: set a name before saving")
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Writes `to_json_string` into a file of this path."""
+        write_files(Path(path).parent, {Path(path).name: self.to_json_string(use_diff).encode()})
 
     def save_pretrained(
         self, folder: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any

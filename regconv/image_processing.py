@@ -134,6 +134,15 @@ class ConvNextImageProcessor(Pushable):
         """The configuration as text, keys sorted."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
+    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+        """Writes `to_json_string` into a file of this path."""
+        Path(path).write_text(self.to_json_string(), encoding="utf-8")
+
+    @classmethod
+    def from_json_file(cls, path: str | os.PathLike[str]) -> Self:
+        """The processor that one JSON file describes."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
     def save_pretrained(
         self, folder: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
     ) -> list[str]:

@@ -37,7 +37,8 @@ class Network(loading.Pushable, nn.Module):
         if not isinstance(config, self.config_class):
             raise TypeError(f"{type(self).__name__} needs a {self.config_class.__name__}, got {type(config).__name__}")
         self.config: Any = config
-        self.is_gradient_checkpointing = False
+        # Older configurations say it themselves.
+        self.is_gradient_checkpointing = bool(getattr(config, "gradient_checkpointing", False))
 
     def reset_module(self, module: nn.Module) -> None:
         """Gives one module its start values; torch's own where a family does not say otherwise."""
@@ -61,6 +62,11 @@ class Network(loading.Pushable, nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether it writes texts: what older software asks before it looks for such a network's settings."""
+        return False
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many numbers training could change."""

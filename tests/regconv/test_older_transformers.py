@@ -1,0 +1,75 @@
+"""What scripts written for older versions of transformers expect of the classes here, beyond running and loading."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import regconv
+from regconv import ConvNextConfig, ConvNextImageProcessor, RegNetConfig
+
+FAMILIES = ["regnet-x", "regnet-y", "convnext", "convnextv2"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_configuration_goes_to_a_json_file_and_back(family: str, tiny_config: Any, tmp_path: Path) -> None:
+    config = tiny_config(family, problem_type="regression", an_extra_key=[1, 2])
+    config.to_json_file(tmp_path / "short.json")
+    config.to_json_file(str(tmp_path / "whole.json"), use_diff=False)
+    short, whole = (json.loads((tmp_path / name).read_text()) for name in ("short.json", "whole.json"))
+    assert short.items() <= whole.items()
+    assert "return_dict" in whole
+    assert "return_dict" not in short
+    for name in ("short.json", "whole.json"):
+        assert type(config).from_json_file(tmp_path / name) == config
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["short.json", "whole.json"]
+
+
+def test_a_processor_goes_to_a_json_file_and_back(tmp_path: Path) -> None:
+    processor = ConvNextImageProcessor(size=42, crop_pct=0.9, image_mean=(0.1, 0.2, 0.3))
+    processor.to_json_file(tmp_path / "any name.json")
+    again = ConvNextImageProcessor.from_json_file(tmp_path / "any name.json")
+    assert again.to_dict() == processor.to_dict()
+    assert again.size == {"shortest_edge": 42}
+
+
+@pytest.mark.parametrize("kind", [RegNetConfig, ConvNextConfig])
+def test_a_configuration_says_what_it_is_not(kind: Any) -> None:
+    assert kind.is_composition is False
+    assert kind().is_encoder_decoder is False
+    assert {"is_composition", "is_encoder_decoder"}.isdisjoint(kind().to_dict())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_configuration_can_ask_for_gradient_checkpointing(family: str, tiny_config: Any, enlivened: Any) -> None:
+    gradients = []
+    for asked in (False, True):
+        config = tiny_config(family, gradient_checkpointing=asked, drop_path_rate=0.0)
+        network = enlivened(getattr(regconv, f"{config.family}ForImageClassification")(config)).train()
+        assert network.is_gradient_checkpointing is network.base_model.is_gradient_checkpointing is asked
+        saved = 0
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal saved
+            saved += 1
+            return tensor
+
+        pixels = torch.randn(2, 3, 40, 32, generator=torch.Generator().manual_seed(0))
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = network(pixels, labels=torch.tensor([1, 2])).loss
+        loss.backward()
+        gradients.append((saved, [parameter.grad for parameter in network.parameters()]))
+        network.gradient_checkpointing_disable()
+        assert network.is_gradient_checkpointing is False
+    (kept, plain), (kept_less, recomputed) = gradients
+    assert kept_less < kept
+    assert all(torch.equal(one, other) for one, other in zip(plain, recomputed, strict=True))
+
+
+@pytest.mark.parametrize("name", ["RegNetModel", "ConvNextForImageClassification", "ConvNextV2Model", "RegNetBackbone"])
+def test_no_network_here_writes_texts(name: str) -> None:
+    assert getattr(regconv, name).can_generate() is False
