@@ -29,13 +29,17 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class HubOptions:
-    """How to ask the hub, by huggingface_hub's own words. prefer_cached asks it only for what is not here yet."""
+    """How to ask the hub, by huggingface_hub's own words. prefer_cached asks it only for what is not here yet.
+
+    subfolder: where the model's files lie below its folder or repository.
+    """
 
     revision: str | None = None
     cache_dir: str | Path | None = None
     token: str | bool | None = None
     local_files_only: bool = False
     force_download: bool = False
+    subfolder: str = ""
     prefer_cached: bool = False
 
     @classmethod
@@ -48,6 +52,7 @@ def fetch_file(model: str | os.PathLike[str], name: str, options: HubOptions) ->
     """The local path of one file of a model. Raises ModelNotFound, which says what was tried."""
     folder = Path(model).expanduser()
     if folder.is_dir():
+        folder /= options.subfolder
         if not (folder / name).is_file():
             raise ModelNotFound(f"the folder {folder} holds no {name}. {_ADVICE}")
         return folder / name
@@ -83,9 +88,10 @@ def fetch_checkpoint(
 
 
 def _download_checkpoint(model: str, options: HubOptions, use_safetensors: bool | None, made_by: MadeBy | None) -> Path:
-    folder = _download(model, CONFIG_NAME, options).parent
+    config = _download(model, CONFIG_NAME, options)
+    folder, commit = config.parent, config.parents[len(Path(options.subfolder).parts)].name
     # The other files come from the very same commit, also when the model is changed in between.
-    options = replace(options, revision=folder.name)
+    options = replace(options, revision=commit)
     _download_optional(model, PREPROCESSOR_NAME, options)
     names = weight_names(use_safetensors, made_by)
     for name in names:
@@ -125,6 +131,7 @@ def _download(model: str, name: str, options: HubOptions) -> Path:
             token=options.token,
             local_files_only=options.local_files_only,
             force_download=options.force_download,
+            subfolder=options.subfolder or None,
         )
     except (OSError, ValueError, EntryNotFoundError, HTTPError, RevisionResolutionError) as error:
         raise ModelNotFound(f"{_tried(model, options)}: {_reason(name, error)}. {_ADVICE}") from error

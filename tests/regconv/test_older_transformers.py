@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 import regconv
-from regconv import ConvNextConfig, ConvNextImageProcessor, RegNetConfig
+from regconv import AutoImageProcessor, ConvNextConfig, ConvNextImageProcessor, RegNetConfig
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FAMILIES = ["regnet-x", "regnet-y", "convnext", "convnextv2"]
 
 
@@ -73,3 +75,30 @@ def test_a_configuration_can_ask_for_gradient_checkpointing(family: str, tiny_co
 @pytest.mark.parametrize("name", ["RegNetModel", "ConvNextForImageClassification", "ConvNextV2Model", "RegNetBackbone"])
 def test_no_network_here_writes_texts(name: str) -> None:
     assert getattr(regconv, name).can_generate() is False
+
+
+@pytest.mark.parametrize("subfolder", ["inner", "two/levels"])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_model_in_a_subfolder(
+    subfolder: str, by_name: bool, tiny_checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "cache" / "models--someone--several"
+    inside = repository / "snapshots" / COMMIT / subfolder
+    inside.parent.mkdir(parents=True)
+    tiny_checkpoint("convnext", num_labels=5).rename(inside)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    model = "someone/several" if by_name else repository / "snapshots" / COMMIT
+    network, info = regconv.ConvNextForImageClassification.from_pretrained(
+        model, subfolder=subfolder, output_loading_info=True
+    )
+    assert not any(info.values())
+    direct = regconv.ConvNextForImageClassification.from_pretrained(inside)
+    assert all(torch.equal(one, other) for one, other in zip(network.parameters(), direct.parameters(), strict=True))
+    assert ConvNextConfig.from_pretrained(model, subfolder=subfolder).num_labels == 5
+    assert regconv.AutoModel.from_pretrained(model, subfolder=subfolder).config.num_labels == 5
+    assert AutoImageProcessor.from_pretrained(model, subfolder=subfolder).size == {"shortest_edge": 64}
+    with pytest.raises(regconv.ModelNotFound, match=r"config\.json"):
+        ConvNextConfig.from_pretrained(model)
