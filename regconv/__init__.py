@@ -20,7 +20,7 @@ _PLACES = {
     "regconv.configuration": ("AutoConfig", "ConvNextConfig", "ConvNextV2Config", "RegNetConfig"),
     "regconv.errors": (
         "CheckpointError", "DeviceNotFound", "FrameworkMissing", "ModelNotFound", "RegconvError", "UnreadableImage",
-        "UnsupportedConfig", "WeightsMismatch",
+        "UnsupportedConfig", "WeightsMismatch", "WrongKerasBackend",
     ),
     "regconv.flax": (
         "FlaxConvNextForImageClassification", "FlaxConvNextModel", "FlaxConvNextV2ForImageClassification",
@@ -31,6 +31,11 @@ _PLACES = {
     "regconv.outputs": (
         "BackboneOutput", "BaseModelOutputWithPoolingAndNoAttention", "FlaxBaseModelOutputWithPoolingAndNoAttention",
         "FlaxImageClassifierOutputWithNoAttention", "ImageClassifierOutputWithNoAttention",
+        "TFBaseModelOutputWithPooling", "TFBaseModelOutputWithPoolingAndNoAttention", "TFSequenceClassifierOutput",
+    ),
+    "regconv.tensorflow": (
+        "TFConvNextForImageClassification", "TFConvNextModel", "TFConvNextV2ForImageClassification",
+        "TFConvNextV2Model", "TFRegNetForImageClassification", "TFRegNetModel",
     ),
     "regconv.torch": (
         "ConvNextBackbone", "ConvNextForImageClassification", "ConvNextModel",
