@@ -84,7 +84,7 @@ class ConvNextImageProcessor(Pushable):
     ) -> BatchFeature:
         """`pixel_values` of one image or several; an option that is None takes the processor's own value.
 
-        A list of arrays, or for return_tensors "np" or "pt" one (n, c, h, w), (n, h, w, c) with data_format
+        A list of arrays, or for return_tensors "np", "pt", "tf" or "jax" one (n, c, h, w), (n, h, w, c) with data_format
         "channels_last". data_format None keeps the input's layout, which is inferred unless input_data_format says it.
         Raises ValueError for what is no image or no option's value.
         """
