@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelNotFound(f"{path} is not there: a checkpoint folder holds {path.name}") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds a JSON {type(values).__name__}, expected an object")
@@ -129,18 +130,19 @@ def read_header(path: Path) -> tuple[dict[str, Any], MadeBy]:
             header = json.loads(file.read(length))
             metadata = header.pop("__metadata__", None) or {}
             for entry in header.values():
-                entry["data_offsets"] = [8 + length + offset for offset in entry["data_offsets"]]
+                entry["data_offsets"] = [8 + length + index(offset) for offset in entry["data_offsets"]]
             begins, ends = ([entry["data_offsets"][side] for entry in header.values()] for side in (0, 1))
-            made_by = metadata.get("format", "pt")
-        except (ValueError, AttributeError, TypeError, LookupError) as error:
+            written_by = metadata.get("format", "pt")
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError) as error:
             raise CheckpointError(f"{path}: the safetensors header is damaged: {error}") from error
     if min(begins, default=size) < 8 + length:
         raise CheckpointError(f"{path}: the safetensors header is damaged: a tensor begins before the header's end")
     if ends and max(ends) != size:
         raise CheckpointError(f"{path} has {size} bytes, its header says {max(ends)}: download it again")
-    if made_by not in _OWN_KIND:
+    made_by = next((framework for framework in _OWN_KIND if framework == written_by), None)
+    if made_by is None:
         raise CheckpointError(
-            f"{path} was written in the layout of {made_by!r}, expected one of {', '.join(_OWN_KIND)}: save it again "
+            f"{path} was written in the layout of {written_by!r}, expected one of {', '.join(_OWN_KIND)}: save it again "
             "from one of these"
         )
     return header, made_by

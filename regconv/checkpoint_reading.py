@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from regconv import flax_weights, tensorflow_weights
-from regconv.array_bytes import byte_size, fill
+from regconv.array_bytes import DTYPES, byte_size, fill
 from regconv.checkpoint import Weights, read_header, read_json
 from regconv.errors import CheckpointError
 from regconv.layouts import Shape, StoredTensor
@@ -145,17 +145,22 @@ def _opened_pickle(path: Path) -> Iterator[dict[str, StoredTensor]]:
     except _DAMAGED_PICKLE as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(values, Mapping) or not all(_is_plain(value) for value in values.values()):
-        raise CheckpointError(f"{path} holds no plain mapping of names to tensors")
+        raise CheckpointError(f"{path} holds no plain mapping of names to dense tensors of real numbers")
     yield {
-        name: StoredTensor(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), partial(_as_array, tensor))
+        name: StoredTensor(tuple(tensor.shape), _dtype_name(tensor), partial(_as_array, tensor))
         for name, tensor in values.items()
     }
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _is_plain(value: Any) -> bool:
     import torch
 
-    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized
+    is_dense = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    return is_dense and _dtype_name(value) in DTYPES
 
 
 def _as_array(tensor: Tensor) -> np.ndarray:
