@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,95 +16,10 @@ from huggingface_hub import constants
 
 from regconv import ModelNotFound, RegNetConfig, RegNetForImageClassification, RegNetModel, describe
 from regconv.hub import fetch_checkpoint
+from tests.regconv.hub_server import Hub
 
 NAME = "someone/tiny-regnet"
 URL = "/{repo_id}/resolve/{revision}/{filename}"
-
-
-def commit(folder: Path) -> str:
-    return hashlib.sha1(str(folder).encode()).hexdigest()
-
-
-class Hub:
-    """The repositories behind the server: (name, revision) -> folder; and what was asked of it."""
-
-    def __init__(self) -> None:
-        self.repositories: dict[str, dict[str, Path]] = {}
-        self.commits: dict[str, Path] = {}
-        self.after_config: Callable[[], None] = lambda: None
-        self.requests: list[str] = []
-        self.tokens: list[str | None] = []
-        self.endpoint = ""
-
-    def add(self, name: str, revision: str, folder: Path) -> None:
-        self.repositories.setdefault(name, {})[revision] = folder
-        self.commits[commit(folder)] = folder
-
-    def find(self, path: str) -> tuple[Path, str] | str:
-        """The file asked for and its commit, or the hub's word for what is missing."""
-        name, _, rest = path.lstrip("/").partition("/resolve/")
-        if name not in self.repositories:
-            return "RepoNotFound"
-        revision, _, file = rest.partition("/")
-        folder = self.repositories[name].get(revision) or self.commits.get(revision)
-        if folder is None:
-            return "RevisionNotFound"
-        return (folder / file, commit(folder)) if (folder / file).is_file() else "EntryNotFound"
-
-
-def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self.answer(with_body=False)
-
-        def do_GET(self) -> None:
-            self.answer(with_body=True)
-
-        def answer(self, with_body: bool) -> None:
-            hub.requests.append(f"{self.command} {self.path.rsplit('/', 1)[1]}")
-            hub.tokens.append(self.headers.get("Authorization"))
-            found = hub.find(self.path)
-            body = b"" if isinstance(found, str) else found[0].read_bytes()
-            self.send_response(404 if isinstance(found, str) else 200)
-            if isinstance(found, str):
-                self.send_header("X-Error-Code", found)
-                self.send_header("X-Error-Message", found)
-            else:
-                self.send_header("X-Repo-Commit", found[1])
-                self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body)
-                if self.path.endswith("/config.json"):
-                    hub.after_config()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Handler
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    served = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(served))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    served.endpoint = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", served.endpoint)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", served.endpoint + URL)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    try:
-        yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
