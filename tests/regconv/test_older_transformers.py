@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
@@ -104,29 +102,3 @@ def test_a_model_in_a_subfolder(
     assert AutoImageProcessor.from_pretrained(model, subfolder=subfolder).size == {"shortest_edge": 64}
     with pytest.raises(regconv.ModelNotFound, match=r"config\.json"):
         ConvNextConfig.from_pretrained(model)
-
-
-@pytest.mark.parametrize(("kind", "module"), [("tf", "tensorflow"), ("jax", "jax")])
-def test_pictures_become_tensors_of_every_framework(kind: str, module: str) -> None:
-    framework = pytest.importorskip(module, reason="an optional install")
-    pictures = [np.full((40, 50, 3), value, np.uint8) for value in (0, 200)]
-    processor = ConvNextImageProcessor(size=32)
-    made = processor(pictures, return_tensors=kind).pixel_values
-    assert isinstance(made, framework.Tensor if kind == "tf" else framework.Array)
-    reference = processor(pictures, return_tensors="np").pixel_values
-    assert made.dtype == reference.dtype == np.float32
-    np.testing.assert_array_equal(np.asarray(made), reference)
-    plain = processor(pictures, return_tensors=kind, do_rescale=False, do_normalize=False).pixel_values
-    assert plain.dtype == np.uint8
-    with pytest.raises(TypeError, match="no torch tensor"):
-        processor(pictures, return_tensors=kind).to("cpu")
-
-
-@pytest.mark.parametrize(("kind", "module", "name"), [("tf", "tensorflow", "TensorFlow"), ("jax", "jax", "JAX/Flax")])
-def test_a_framework_that_is_not_installed_is_named(
-    kind: str, module: str, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(regconv.FrameworkMissing, match=rf"{name} is not installed.*requirements-") as caught:
-        ConvNextImageProcessor(size=32)(np.zeros((40, 50, 3), np.uint8), return_tensors=kind)
-    assert isinstance(caught.value, ImportError)
