@@ -18,6 +18,9 @@ _PLACES = {
         "Backbone", "Features", "ModelDescription", "Parts", "StageInfo", "describe", "load_backbone",
     ),
     "regconv.configuration": ("AutoConfig", "ConvNextConfig", "ConvNextV2Config", "RegNetConfig"),
+    "regconv.conversion": (
+        "convert_facebook", "convert_seer", "convert_timm", "convert_torchvision", "load_converted",
+    ),
     "regconv.errors": (
         "CheckpointError", "DeviceNotFound", "FrameworkMissing", "ModelNotFound", "RegconvError", "UnreadableImage",
         "UnsupportedConfig", "WeightsMismatch", "WrongKerasBackend",

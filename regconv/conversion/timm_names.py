@@ -107,11 +107,12 @@ def architecture_of(values: Mapping[str, Any]) -> str:
     name = values.get("architecture")
     if not isinstance(name, str):
         raise UnsupportedConfig("config.json names no architecture: it is not timm's")
-    changed = {**(values.get("model_args") or {})}
+    changed = dict(values.get("model_args") or {})
+    for pool in (changed.pop("global_pool", None), values.get("global_pool")):
+        if pool not in ("avg", "", None):
+            raise UnsupportedConfig(f"{name} pools by {pool!r}, the networks here take the mean")
     if unknown := sorted(set(changed) - _HARMLESS):
         raise UnsupportedConfig(f"{name} was made with {', '.join(unknown)}, which may make it another network")
-    if (pool := values.get("global_pool", "avg")) not in ("avg", "", None):
-        raise UnsupportedConfig(f"{name} pools by {pool!r}, the networks here take the mean")
     return name
 
 
