@@ -116,7 +116,7 @@ def _upload(repo_id: str, folder: Path, names: list[str] | None, options: PushOp
     from huggingface_hub.errors import EntryNotFoundError, HTTPError
 
     found = {path.name for path in folder.iterdir()} if names is None else set(names)
-    has_weights = any(name.endswith((".safetensors", ".bin")) for name in found)
+    has_weights = any(name.endswith((".safetensors", ".bin", ".msgpack")) for name in found)
     api = HfApi(token=options.token)
     try:
         repo = api.create_repo(repo_id, private=options.private, exist_ok=True).repo_id
@@ -139,6 +139,8 @@ def _upload(repo_id: str, folder: Path, names: list[str] | None, options: PushOp
 def _reason(error: Exception) -> str:
     from huggingface_hub import errors
 
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # of one file's upload
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status == 401:
         return "it does not know the token: log in again with `hf auth login`, or give another with token="

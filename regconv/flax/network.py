@@ -90,12 +90,18 @@ class Network:
 
     def init_weights(self, rng: Array, input_shape: tuple[int, ...], params: Mapping[str, Any] | None = None) -> Params:
         """Start values for every parameter and statistic; of `params`, where given, only the missing ones are made."""
-        # Compiled, the picture's way through the network falls away: nothing of it is asked for. What runs once is
-        # not worth the compiler's optimising, which takes several times as long.
-        made = jax.jit(self._start_values(tuple(input_shape)), compiler_options=_UNOPTIMISED)(rng)
-        if params is None:
-            return made
-        return unflatten_dict(flatten_dict(made) | flatten_dict(unfreeze(params)))
+        given = {} if params is None else flatten_dict(unfreeze(params))
+        wanted = sorted(self.required_params - given.keys())
+        start = self._start_values(tuple(input_shape))
+
+        def made(key: Array) -> list[Array]:
+            flat = flatten_dict(start(key))
+            return [flat[path] for path in wanted]
+
+        # Compiled, all that is not wanted falls away, the picture's way through the network included. What runs once
+        # is not worth the compiler's optimising, which takes several times as long.
+        values = jax.jit(made, compiler_options=_UNOPTIMISED)(rng) if wanted else []
+        return unflatten_dict(given | dict(zip(wanted, values, strict=True)))
 
     @property
     def required_params(self) -> set[tuple[str, ...]]:

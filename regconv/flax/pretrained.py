@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from jax import numpy as jnp
 
 from regconv import loading
 from regconv.checkpoint import Weights
 from regconv.flax.network import Network, Params
 from regconv.flax.weights import from_hub, hub_paths, hub_shapes, to_hub, write_msgpack
+from regconv.hub_push import check_push_options, push_saved
 from regconv.name_check import Match
 
 
-class PretrainedNetwork(Network):
+class PretrainedNetwork(loading.Pushable, Network):
     """Network with a checkpoint's way in and out."""
 
     @classmethod
@@ -72,12 +73,11 @@ class PretrainedNetwork(Network):
             self.head_prefix,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        incomplete = match.source.keys() != expected.keys()
-        flat = flatten_dict(self.init_weights(self.key, self.input_shape)) if incomplete else {}
         paths = hub_paths(self.params_shape_tree)
+        flat = {}
         for name, array in loading.matched_arrays(match, weights):
             flat[paths[name]] = jnp.asarray(from_hub(paths[name], array))
-        return unflatten_dict(flat), match
+        return self.init_weights(self.key, self.input_shape, unflatten_dict(flat)), match
 
     def save_pretrained(
         self,
@@ -87,19 +87,35 @@ class PretrainedNetwork(Network):
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
         processor: Any = None,
+        push_to_hub: bool = False,
+        **push_options: Any,
     ) -> None:
         """Writes config.json, model.safetensors and the processor's file if one is given.
 
         The file has the hub's names and axes: torch and TensorFlow read it. With safe_serialization=False it is
         flax_model.msgpack, always in one piece. params: others than the model's own. An earlier checkpoint in the
         folder is replaced once everything is written; if that fails it stays, and CheckpointError is raised.
+        push_to_hub: afterwards the files go to the hub as well, as repo_id or else the folder's name; further
+        keywords as in `push_to_hub`.
         """
+        check_push_options(push_to_hub, push_options)
         values = self.params if params is None else self.complete(params)
         dtype = jax.tree.leaves(values["params"])[0].dtype.name
         name = type(self).__name__.removeprefix("Flax")
         if safe_serialization:
             loading.save_checkpoint(
-                folder, self.config, name, dtype, to_hub(values), processor=processor, max_shard_size=max_shard_size
+                folder,
+                self.config,
+                name,
+                dtype,
+                to_hub(values),
+                processor=processor,
+                max_shard_size=max_shard_size,
+                push_to_hub=push_to_hub,
+                **push_options,
             )
-        else:
-            write_msgpack(Path(folder), loading.small_files(self.config, name, dtype, processor), values)
+            return
+        files = loading.small_files(self.config, name, dtype, processor)
+        written = write_msgpack(Path(folder), files, values)
+        if push_to_hub:
+            push_saved(Path(folder), written, name, push_options)

@@ -48,13 +48,17 @@ def to_hub(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def write_msgpack(folder: Path, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
-    """Writes flax_model.msgpack and the given small files; an earlier checkpoint stays whole if this fails."""
-    content = msgpack_serialize(jax.device_get(params))
-    write_files(folder, {**files, FLAX_NAME: content})
+def write_msgpack(folder: Path, files: Mapping[str, bytes], params: Mapping[str, Any]) -> set[str]:
+    """Writes flax_model.msgpack and the given small files; an earlier checkpoint stays whole if this fails.
+
+    Returns the names of the files.
+    """
+    written = {**files, FLAX_NAME: msgpack_serialize(jax.device_get(params))}
+    write_files(folder, written)
     for name in weight_names():
         path = folder / name
         if name != FLAX_NAME and path.is_file():  # it would win over what was just written
             shards = shard_names(path) if name.endswith(INDEX_ENDING) else []
             for old in [path, *(folder / shard for shard in shards)]:
                 old.unlink(missing_ok=True)
+    return set(written)
