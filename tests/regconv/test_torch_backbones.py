@@ -131,6 +131,14 @@ class TestStageNorms:
         with pytest.raises(UnsupportedConfig, match=r"norms for \['stage1', 'stage3'\] alone"):
             type(ours).from_pretrained(tmp_path, out_features=["stage2", "stage3"])
 
+    def test_what_is_saved_here_loads_there(self, family: str, enlivened: Any, tmp_path: Any) -> None:
+        ours, theirs = self.pair(family, enlivened, out_features=["stage2", "stage3"])
+        ours.save_pretrained(tmp_path)
+        there = type(theirs).from_pretrained(tmp_path).eval()
+        x = torch.randn(1, 3, 40, 40)
+        with torch.no_grad():
+            assert all(torch.equal(a, b) for a, b in zip(there(x).feature_maps, theirs(x).feature_maps, strict=True))
+
     def test_untrained_norms_come_only_when_asked_for_and_are_reported(self, family: str, tiny_checkpoint: Any) -> None:
         kind = getattr(regconv, family + "Backbone")
         folder = tiny_checkpoint(family.lower())
