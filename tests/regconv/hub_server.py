@@ -30,9 +30,10 @@ def commit_of(folder: Path) -> str:
 class Refusal(Exception):
     """An answer other than 200: its status and the hub's word for the reason."""
 
-    def __init__(self, status: int, word: str) -> None:
+    def __init__(self, status: int, word: str, **more: str) -> None:
         super().__init__(word)
         self.status, self.word = status, word
+        self.body = json.dumps({"error": word, **more}).encode()
 
 
 class Hub:
@@ -76,7 +77,7 @@ class Hub:
     def create(self, body: dict[str, Any]) -> dict[str, Any]:
         name = f"{body.get('organization') or 'someone'}/{body['name']}"
         if name in self.repositories:
-            raise Refusal(409, "You already created this model repo")
+            raise Refusal(409, "You already created this model repo", url=f"{self.endpoint}/{name}")
         self.add(name, "main", self.new_folder())
         self.private[name] = body.get("visibility") == "private"
         return {"url": f"{self.endpoint}/{name}"}
@@ -168,7 +169,14 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             self.answer(lambda: ({}, b"{}"))
 
         def body(self) -> bytes:
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            whole = b""
+            while length := int(self.rfile.readline(), 16):
+                whole += self.rfile.read(length)
+                self.rfile.readline()
+            self.rfile.readline()
+            return whole
 
         def changed(self, act: Callable[[], Any]) -> tuple[dict[str, str], bytes]:
             hub.may_write(self.headers.get("Authorization"))
@@ -192,8 +200,8 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             try:
                 (headers, body), status = act(), 200
             except Refusal as refusal:
-                headers, body = {"X-Error-Code": refusal.word, "X-Error-Message": refusal.word}, b""
-                status = refusal.status
+                headers = {"X-Error-Code": refusal.word, "X-Error-Message": refusal.word}
+                body, status = refusal.body, refusal.status
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)

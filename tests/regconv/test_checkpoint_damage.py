@@ -70,7 +70,7 @@ class TestEveryKind:
         structure = min(len(whole), 20_000)  # names and places come first in all of them
         draw = random.Random(kind)
         refusals = []
-        for _ in range(120):
+        for _ in range(60):
             damaged = bytearray(whole)
             for _ in range(draw.choice([1, 1, 4, 30])):
                 damaged[draw.randrange(structure)] = draw.randrange(256)

@@ -14,11 +14,21 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from regconv import ModelNotFound, RegNetConfig, RegNetForImageClassification, RegNetModel, describe
+from regconv import (
+    AutoConfig,
+    AutoImageProcessor,
+    ConvNextImageProcessor,
+    ModelNotFound,
+    RegNetConfig,
+    RegNetForImageClassification,
+    RegNetModel,
+    describe,
+)
 from regconv.hub import fetch_checkpoint
 from tests.regconv.hub_server import Hub
 
 NAME = "someone/tiny-regnet"
+OLDER_SOFTWARE = Path(__file__).parents[1] / "golden" / "older_software"
 URL = "/{repo_id}/resolve/{revision}/{filename}"
 
 
@@ -64,6 +74,53 @@ def test_pickled_and_sharded_models(hub: Hub, layout: dict[str, Any], tiny_check
     network.save_pretrained(folder, **layout)
     hub.add(NAME, "main", folder)
     assert same_weights(network, RegNetModel.from_pretrained(NAME))
+
+
+@pytest.mark.parametrize("name", ["tf-regnet-y-h5", "tf-regnet-y-sharded-h5", "flax-regnet-y-sharded-msgpack"])
+def test_models_that_only_other_frameworks_saved(hub: Hub, name: str) -> None:
+    hub.add(NAME, "main", OLDER_SOFTWARE / name)
+    network = RegNetForImageClassification.from_pretrained(NAME)
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(OLDER_SOFTWARE / name))
+    flag = {f"from_{name.split('-')[0]}": True}
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(NAME, **flag))
+    with pytest.raises(ModelNotFound, match=r"but no weights of 'pt' \(model\.safetensors"):
+        RegNetForImageClassification.from_pretrained(NAME, from_pt=True)
+
+
+def test_one_framework_s_weights_are_fetched_beside_another_s(hub: Hub, tiny_checkpoint: Any) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    for file in (OLDER_SOFTWARE / "tf-regnet-y-h5").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    hub.add(NAME, "main", folder)
+    network = RegNetForImageClassification.from_pretrained(NAME, from_tf=True)
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(OLDER_SOFTWARE / "tf-regnet-y-h5"))
+    assert "GET model.safetensors" not in hub.requests
+
+
+def test_force_download_fetches_again(hub: Hub, tiny_checkpoint: Any) -> None:
+    hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
+    RegNetModel.from_pretrained(NAME)
+    hub.requests.clear()
+    RegNetModel.from_pretrained(NAME)
+    assert "GET model.safetensors" not in hub.requests
+    RegNetModel.from_pretrained(NAME, force_download=True)
+    assert "GET model.safetensors" in hub.requests
+    assert "GET config.json" in hub.requests
+
+
+@pytest.mark.parametrize("door", [RegNetConfig, AutoConfig, ConvNextImageProcessor, AutoImageProcessor, RegNetModel])
+def test_every_door_takes_the_hub_s_options(hub: Hub, door: Any, tiny_checkpoint: Any, tmp_path: Path) -> None:
+    hub.add(NAME, "v2", tiny_checkpoint("regnet-y"))
+    options = {"revision": "v2", "cache_dir": tmp_path / "elsewhere", "token": "hf_secret"}
+    with pytest.raises(ModelNotFound, match="offline"):
+        door.from_pretrained(NAME, **options, local_files_only=True)
+    assert hub.requests == []
+    assert door.from_pretrained(NAME, **options, force_download=True) is not None
+    assert set(hub.tokens) == {"Bearer hf_secret"}
+    hub.requests.clear()
+    assert door.from_pretrained(NAME, **options, local_files_only=True) is not None
+    assert hub.requests == []
+    assert not (tmp_path / "hub-cache").exists()
 
 
 def test_revisions_cache_folders_and_tokens_go_through(hub: Hub, tiny_checkpoint: Any, tmp_path: Path) -> None:
