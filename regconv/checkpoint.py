@@ -95,25 +95,24 @@ def shard_names(index: Path) -> list[str]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index} has no weight_map, so its shards are unknown")
-    names = sorted(set(weight_map.values()))
+    names = set(map(str, weight_map.values()))
     if any(Path(name).name != name for name in names):
-        raise CheckpointError(f"{index} names files outside of its folder: {names}")
-    return names
+        raise CheckpointError(f"{index} names files outside of its folder: {sorted(names)}")
+    return sorted(names)
 
 
 def weights_at(path: Path) -> Weights:
     """The weights of one file, or those that an index file lists. Raises CheckpointError (a shard is missing)."""
     if not path.name.endswith(INDEX_ENDING):
         return Weights((path,))
-    return _sharded(path)
-
-
-def _sharded(index: Path) -> Weights:
-    paths = tuple(index.parent / name for name in shard_names(index))
-    missing = [path.name for path in paths if not path.is_file()]
+    shards = tuple(path.parent / name for name in shard_names(path))
+    missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
-        raise CheckpointError(f"{index} lists shards that are not there: {', '.join(missing)}")
-    return Weights(paths, index)
+        raise CheckpointError(f"{path} lists shards that are not there: {', '.join(missing)}")
+    ending = path.name.removesuffix(INDEX_ENDING).rpartition(".")[2]
+    if any(shard.suffix != f".{ending}" for shard in shards):
+        raise CheckpointError(f"{path} lists files that do not end in .{ending}: {', '.join(s.name for s in shards)}")
+    return Weights(shards, path)
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], MadeBy]:

@@ -11,8 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from regconv.array_bytes import byte_size
 from regconv.errors import CheckpointError
 from regconv.layouts import TENSORFLOW_LEAVES, StoredTensor, hub_name, in_hub_layout
+
+# What h5py raises for bytes that were changed at random, found by trying.
+_DAMAGED_H5 = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def hub_tensors(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
@@ -46,10 +52,6 @@ def opened_h5(path: Path) -> Iterator[dict[str, StoredTensor]]:
         yield tensors
 
 
-# What h5py raises for bytes that were changed at random, found by trying.
-_DAMAGED_H5 = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
-
-
 def _datasets(file: Any) -> list[tuple[str, Any]]:
     import h5py
 
@@ -72,11 +74,13 @@ def _without_scope(file: Any, name: str) -> str:
 def _stored(path: Path, data: Any) -> StoredTensor:
     if data.external or data.is_virtual:
         raise CheckpointError(f"{path}: {data.name} lies in another file, which is not opened")
+    shape, dtype = tuple(data.shape), data.dtype.name
+    byte_size(shape, dtype)  # refuses texts and references
 
-    def read() -> Any:
+    def read() -> np.ndarray:
         try:
-            return data[()]
+            return np.asarray(data[()], dtype)  # in this computer's order of bytes
         except _DAMAGED_H5 as error:
             raise CheckpointError(f"{path}: {data.name} cannot be read: {error}") from error
 
-    return StoredTensor(tuple(data.shape), data.dtype.name, read)
+    return StoredTensor(shape, dtype, read)

@@ -111,6 +111,8 @@ class TestWhatIsRefused:
         for content, message in (
             ({"weight_map": values["weight_map"] | {"ghost": first.name}}, "no shard has.*ghost"),
             ({"weight_map": {"x": "../../etc/passwd"}}, "outside of its folder"),
+            ({"weight_map": {"x": 5, "y": [first.name]}}, r"not there: 5, \['model-"),
+            ({"weight_map": {"x": "config.json"}}, r"lists files that do not end in \.safetensors: config\.json"),
             ({}, "no weight_map"),
         ):
             index.write_text(json.dumps(content))

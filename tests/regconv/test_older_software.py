@@ -21,6 +21,7 @@ from regconv import (
     ModelNotFound,
     RegNetForImageClassification,
     RegNetModel,
+    load_backbone,
 )
 from regconv.checkpoint import find_weights
 from regconv.checkpoint_reading import read_arrays, shapes, tensor_names
@@ -110,6 +111,18 @@ class TestEachCheckpoint:
                 network.from_pretrained(GOLDEN / name, **{f"from_{other}": True})
         with pytest.raises(ValueError, match="one of from_pt, from_tf, from_flax"):
             network.from_pretrained(GOLDEN / name, from_tf=True, from_flax=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gallery_s_door_opens_it_too(name: str, tmp_path: Path, tiny_checkpoint: Any) -> None:
+    folder = copied(name, tmp_path)
+    shutil.copy(tiny_checkpoint("convnext") / "preprocessor_config.json", folder)
+    expected = np.load(folder / "expected.npz")
+    backbone = load_backbone(str(folder), device="cpu")
+    assert (backbone.description.labels != {}) == ("logits" in expected)
+    features = backbone.features(np.zeros((1, 64, 64, 3), np.uint8))
+    assert [stage.shape[1] for stage in features.stages] == backbone.description.config.hidden_sizes
+    assert (features.logits is not None) == ("logits" in expected)
 
 
 def copied(name: str, target: Path) -> Path:
