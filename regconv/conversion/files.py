@@ -57,6 +57,7 @@ def load_converted(
         name, _, weights = name.partition(".")
         config, named = convert_torchvision(name, tensors)
         preparing = preparation(name, weights or _first_weights(name))
+        _set_note(config, _note(source, preparing["size"], preparing["crop_pct"], "center"))
     elif architecture == "facebook/convnext":
         config, named = convert_facebook(tensors)
     elif architecture == "vissl/seer":
@@ -80,9 +81,13 @@ def _timm_model(model: str | os.PathLike[str], options: hub.HubOptions) -> tuple
     config, named = convert_timm(values, dict(read_tensors(weights)))
     _take_labels(config, values)
     processor, note = _timm_processor(values)
-    if note:
-        config.regconv_note = note  # type: ignore[union-attr]
+    _set_note(config, note)
     return _network(config, named, str(weights.paths[0])), processor
+
+
+def _set_note(config: Any, note: str | None) -> None:
+    if note is not None:
+        config.regconv_note = note
 
 
 def _take_labels(config: AnyConfig, values: Mapping[str, Any]) -> None:
@@ -105,16 +110,21 @@ def _timm_processor(values: Mapping[str, Any]) -> tuple[ConvNextImageProcessor, 
         )
     crop_pct, crop_mode = given.get("crop_pct") or 0.875, given.get("crop_mode") or "center"
     side = int(size[0])
-    is_squeezed = crop_mode == "squash" and int(side / crop_pct) == side
-    note = None
-    if is_squeezed != (side >= _SQUEEZED_FROM) or crop_mode not in ("center", "squash"):
-        here = "squeezed into the square" if side >= _SQUEEZED_FROM else "cut to their middle"
-        note = f"timm prepares pictures for this model with crop_mode {crop_mode}, crop_pct {crop_pct}; here they are {here}"
+    note = _note("timm", side, crop_pct, crop_mode)
     processor = _processor(
         {"size": side, "crop_pct": crop_pct, "resample": _FILTERS[interpolation]}
         | {f"image_{name}": list(given[name]) for name in ("mean", "std") if given.get(name)}
     )
     return processor, note
+
+
+def _note(source: str, side: int, crop_pct: float, crop_mode: str) -> str | None:
+    """A sentence where ConvNextImageProcessor does something else than the source to pictures that aren't square."""
+    is_squeezed = crop_mode == "squash" and int(side / crop_pct) == side
+    if is_squeezed == (side >= _SQUEEZED_FROM) and crop_mode in ("center", "squash"):
+        return None
+    here = "squeezed into the square" if side >= _SQUEEZED_FROM else "cut to their middle"
+    return f"{source} prepares pictures for this model with crop_mode {crop_mode}, crop_pct {crop_pct}; here they are {here}"
 
 
 def _processor(options: dict[str, Any]) -> ConvNextImageProcessor:

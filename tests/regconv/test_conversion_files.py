@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,31 @@ def test_a_file_of_torchvisions(weights: str | None, enlivened: Any, tmp_path: P
     with torch.no_grad():
         reference = theirs(expected)
         assert (network(pixels).logits - reference).abs().max() <= 1e-4 * reference.abs().max()
+
+
+def test_weights_for_384_pixels_of_torchvision_are_noted(tmp_path: Path) -> None:
+    from torchvision.models.regnet import BlockParams, RegNet
+
+    params = BlockParams.from_init_params(depth=8, w_0=16, w_a=12.0, w_m=2.0, group_width=8, se_ratio=0.25)
+    path = tmp_path / "weights.pth"
+    torch.save(RegNet(params, num_classes=5).state_dict(), path)
+    for weights, note in (
+        ("IMAGENET1K_SWAG_E2E_V1", "torchvision prepares .* crop_mode center, .* squeezed into the square"),
+        ("IMAGENET1K_SWAG_LINEAR_V1", "^$"),
+    ):
+        network, processor = load_converted(path, f"torchvision/regnet_y_16gf.{weights}")
+        assert re.search(note, getattr(network.config, "regconv_note", ""))
+        assert processor.resample == 3
+
+
+def test_a_model_of_the_hub(hub: Any, timm_folder: Any) -> None:
+    folder, theirs = timm_folder("convnext_nano_ols")
+    hub.add("timm/convnext_nano_ols.d1h_in1k", "main", folder)
+    network, _ = load_converted("timm/convnext_nano_ols.d1h_in1k", revision="main")
+    x = torch.randn(1, 3, 64, 64)
+    assert (network(x).logits - theirs(x)).abs().max() <= 1e-5 * theirs(x).abs().max()
+    with pytest.raises(regconv.ModelNotFound, match=r"timm/convnext_tiny\.none"):
+        load_converted("timm/convnext_tiny.none")
 
 
 def test_files_of_the_authors_and_of_timm_by_themselves(enlivened: Any, tmp_path: Path, timm_folder: Any) -> None:
