@@ -31,7 +31,7 @@ class Door:
         raise TypeError(f"{name} is used through {name}.from_pretrained(model) or {name}.from_config(config)")
 
     @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str], **kwargs: Any) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """The network of a folder or hub model; keywords as the class that is picked takes them.
 
         Raises ModelNotFound, CheckpointError (damaged), UnsupportedConfig (a model type that is not here).
@@ -39,8 +39,10 @@ class Door:
         config = kwargs.get("config")
         if config is None:
             # Only looked at: the class reads it again, with the keywords that are fields.
-            config = AutoConfig.from_pretrained(model, **vars(hub.HubOptions.take(dict(kwargs))))
-        return cls.class_for(config).from_pretrained(model, **kwargs)
+            config = AutoConfig.from_pretrained(
+                pretrained_model_name_or_path, **vars(hub.HubOptions.take(dict(kwargs)))
+            )
+        return cls.class_for(config).from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_config(cls, config: Any, **kwargs: Any) -> Any:

@@ -241,13 +241,13 @@ class AutoConfig:
         return _class_of(model_type, "AutoConfig.for_model")(**kwargs)
 
     @staticmethod
-    def from_pretrained(model: str | os.PathLike[str], **kwargs: Any) -> Any:
+    def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """The configuration in a folder or of a hub model; keywords as in `RegNetConfig.from_pretrained`.
 
         Raises ModelNotFound, CheckpointError (damaged) and UnsupportedConfig (a model type that is not here).
         """
         options = hub.HubOptions.take(kwargs)
-        path = hub.fetch_file(model, CONFIG_NAME, options)
+        path = hub.fetch_file(pretrained_model_name_or_path, CONFIG_NAME, options)
         values = read_json(path)
         return _class_of(values.get("model_type"), str(path)).from_dict(values, **kwargs)
 

@@ -133,16 +133,16 @@ class Config(Pushable):
         write_files(Path(path).parent, {Path(path).name: self.to_json_string(use_diff).encode()})
 
     def save_pretrained(
-        self, folder: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
+        self, save_directory: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
     ) -> None:
         """Writes config.json into the folder, which is made if it is not there; with push_to_hub to the hub as well.
 
         push_options: repo_id (without it the folder's name) and what `push_to_hub` takes; others raise TypeError.
         """
         check_push_options(push_to_hub, push_options)
-        write_files(Path(folder), {CONFIG_NAME: self.to_json_string().encode()})
+        write_files(Path(save_directory), {CONFIG_NAME: self.to_json_string().encode()})
         if push_to_hub:
-            push_saved(Path(folder), [CONFIG_NAME], type(self).__name__, push_options)
+            push_saved(Path(save_directory), [CONFIG_NAME], type(self).__name__, push_options)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, return_unused_kwargs: bool = False, **overrides: Any) -> Any:
@@ -164,13 +164,13 @@ class Config(Pushable):
         return (config, unused) if return_unused_kwargs else config
 
     @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str], **kwargs: Any) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """The configuration in a folder or of a hub model; other keywords override fields, as in `from_dict`.
 
         Raises ModelNotFound, and CheckpointError when config.json is damaged.
         """
         options = hub.HubOptions.take(kwargs)
-        return cls.from_dict(read_json(hub.fetch_file(model, CONFIG_NAME, options)), **kwargs)
+        return cls.from_dict(read_json(hub.fetch_file(pretrained_model_name_or_path, CONFIG_NAME, options)), **kwargs)
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> Self:

@@ -105,12 +105,12 @@ class ConvNextImageProcessor(Pushable):
         return batch_of(done, return_tensors)
 
     @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str], **options: Any) -> Self:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Self:
         """The processor of a hub name, a folder, or a file; hub options and the processor's own may be given.
 
         The type that the file names is ignored. Raises ModelNotFound.
         """
-        config = _read(model, options)
+        config = _read(pretrained_model_name_or_path, options)
         return cls.from_dict(config, **options)
 
     @classmethod
@@ -144,19 +144,19 @@ class ConvNextImageProcessor(Pushable):
         return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
     def save_pretrained(
-        self, folder: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
+        self, save_directory: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
     ) -> list[str]:
-        """The path of the file written: preprocessor_config.json in `folder`, which is made where it is missing.
+        """The path of the file written: preprocessor_config.json in `save_directory`, which is made where it is missing.
 
         push_to_hub: it goes to the hub as well, as repo_id or else the folder's name; further keywords as in
         `push_to_hub`.
         """
         check_push_options(push_to_hub, push_options)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        path = Path(folder) / _FILE
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        path = Path(save_directory) / _FILE
         path.write_text(self.to_json_string(), encoding="utf-8")
         if push_to_hub:
-            push_saved(Path(folder), [_FILE], type(self).__name__, push_options)
+            push_saved(Path(save_directory), [_FILE], type(self).__name__, push_options)
         return [str(path)]
 
     def __repr__(self) -> str:
@@ -182,9 +182,11 @@ class AutoImageProcessor:
         raise TypeError("AutoImageProcessor is used through AutoImageProcessor.from_pretrained(model)")
 
     @staticmethod
-    def from_pretrained(model: str | os.PathLike[str], **options: Any) -> ConvNextImageProcessor:
+    def from_pretrained(
+        pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
+    ) -> ConvNextImageProcessor:
         """The processor for a hub name or a folder. Raises ModelNotFound, and UnsupportedConfig for another family's."""
-        hub_options = dict(options)
+        model, hub_options = pretrained_model_name_or_path, dict(options)
         config = _read(model, options)
         name = config.get(_TYPE) or (config.get(_OLD_TYPE) or "").replace("FeatureExtractor", "ImageProcessor")
         if not name:

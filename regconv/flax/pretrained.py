@@ -25,7 +25,7 @@ class PretrainedNetwork(loading.Pushable, Network):
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         dtype: Any = jnp.float32,
         *,
         config: Any = None,
@@ -49,7 +49,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         """
         config, weights = loading.open_checkpoint(
             cls.config_class,
-            model,
+            pretrained_model_name_or_path,
             config=config,
             use_safetensors=use_safetensors,
             from_pt=from_pt,
@@ -81,7 +81,7 @@ class PretrainedNetwork(loading.Pushable, Network):
 
     def save_pretrained(
         self,
-        folder: str | os.PathLike[str],
+        save_directory: str | os.PathLike[str],
         params: Mapping[str, Any] | None = None,
         *,
         safe_serialization: bool = True,
@@ -104,7 +104,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         name = type(self).__name__.removeprefix("Flax")
         if safe_serialization:
             loading.save_checkpoint(
-                folder,
+                save_directory,
                 self.config,
                 name,
                 dtype,
@@ -116,6 +116,6 @@ class PretrainedNetwork(loading.Pushable, Network):
             )
             return
         files = loading.small_files(self.config, name, dtype, processor)
-        written = write_msgpack(Path(folder), files, values)
+        written = write_msgpack(Path(save_directory), files, values)
         if push_to_hub:
-            push_saved(Path(folder), written, name, push_options)
+            push_saved(Path(save_directory), written, name, push_options)

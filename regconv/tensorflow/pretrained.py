@@ -22,7 +22,7 @@ class PretrainedNetwork(loading.Pushable, Network):
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         config: Any = None,
         use_safetensors: bool | None = None,
@@ -44,7 +44,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         options = {name: kwargs.pop(name) for name in cls.class_options if name in kwargs}
         config, weights = loading.open_checkpoint(
             cls.config_class,
-            model,
+            pretrained_model_name_or_path,
             config=config,
             use_safetensors=use_safetensors,
             from_pt=from_pt,
@@ -90,7 +90,7 @@ class PretrainedNetwork(loading.Pushable, Network):
 
     def save_pretrained(
         self,
-        folder: str | os.PathLike[str],
+        save_directory: str | os.PathLike[str],
         *,
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
@@ -111,7 +111,7 @@ class PretrainedNetwork(loading.Pushable, Network):
                 "safe_serialization=False is refused; for Keras' own formats there are save and save_weights"
             )
         loading.save_checkpoint(
-            folder,
+            save_directory,
             self.config,
             type(self).__name__.removeprefix("TF"),
             keras.backend.standardize_dtype(self.variable_dtype),

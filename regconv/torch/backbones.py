@@ -73,13 +73,15 @@ class StageMaps(Network):
         return "hidden_states_norms" in self._modules
 
     @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str], *, stage_norms: bool | None = None, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, stage_norms: bool | None = None, **kwargs: Any
+    ) -> Any:
         """The backbone of a folder or hub model, also of a classifier's; other keywords as every network here takes.
 
         stage_norms None: norms of the chosen maps exist exactly if the files have them, so no map goes through an
         untrained one. True asks for them anyway: what the files lack has start values and is among the missing_keys.
         """
-        return super().from_pretrained(model, stage_norms=stage_norms, **kwargs)
+        return super().from_pretrained(pretrained_model_name_or_path, stage_norms=stage_norms, **kwargs)
 
     @classmethod
     def take_choices(cls, keywords: dict[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Network(loading.Pushable, nn.Module):
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         config: AnyConfig | None = None,
         dtype: torch.dtype | str | None = None,
@@ -133,7 +133,7 @@ class Network(loading.Pushable, nn.Module):
         choices = cls.take_choices(kwargs)
         config, weights = loading.open_checkpoint(
             cls.config_class,
-            model,
+            pretrained_model_name_or_path,
             config=config,
             use_safetensors=use_safetensors,
             from_pt=from_pt,
@@ -182,7 +182,7 @@ class Network(loading.Pushable, nn.Module):
 
     def save_pretrained(
         self,
-        folder: str | os.PathLike[str],
+        save_directory: str | os.PathLike[str],
         *,
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
@@ -197,7 +197,7 @@ class Network(loading.Pushable, nn.Module):
         files go to the hub as well, as repo_id or else the folder's name; further keywords as in `push_to_hub`.
         """
         loading.save_checkpoint(
-            folder,
+            save_directory,
             self.config,
             type(self).__name__,
             self.dtype,

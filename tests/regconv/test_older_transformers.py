@@ -102,3 +102,21 @@ def test_a_model_in_a_subfolder(
     assert AutoImageProcessor.from_pretrained(model, subfolder=subfolder).size == {"shortest_edge": 64}
     with pytest.raises(regconv.ModelNotFound, match=r"config\.json"):
         ConvNextConfig.from_pretrained(model)
+
+
+@pytest.mark.parametrize("name", ["RegNetModel", "TFRegNetModel", "FlaxRegNetModel", "AutoModel", "RegNetBackbone"])
+def test_folders_may_be_given_under_their_documented_names(name: str, tiny_checkpoint: Any, tmp_path: Path) -> None:
+    for start, framework in (("TF", "tensorflow"), ("Flax", "flax")):
+        if name.startswith(start):
+            pytest.importorskip(framework, reason="an optional install")
+    folder, configured, processed = tiny_checkpoint("regnet-y"), tmp_path / "config", tmp_path / "processor"
+    network = getattr(regconv, name).from_pretrained(pretrained_model_name_or_path=folder)
+    network.save_pretrained(save_directory=tmp_path / "network")
+    for kind in (regconv.AutoConfig, RegNetConfig):
+        config = kind.from_pretrained(pretrained_model_name_or_path=tmp_path / "network")
+        config.save_pretrained(save_directory=configured)
+        assert RegNetConfig.from_pretrained(configured).hidden_sizes == network.config.hidden_sizes
+    for processor_kind in (AutoImageProcessor, ConvNextImageProcessor):
+        processor = processor_kind.from_pretrained(pretrained_model_name_or_path=folder)
+        processor.save_pretrained(save_directory=processed)
+        assert AutoImageProcessor.from_pretrained(processed).to_dict() == processor.to_dict()
