@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ui import terminal
 from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
+
+if TYPE_CHECKING:
+    from regconv.certificate import Certificate, Step
 
 
 @verb
@@ -68,6 +72,44 @@ def stages(settings: Settings, image: str, out: str) -> Answer:
         document.append(entry | {"picture": str(picture)})
     line = "{name}: {channels} channels, {height} x {width} cells, one every {stride} pixels -> {picture}"
     return Answer({"stages": document}, "\n".join(line.format(**entry) for entry in document))
+
+
+@verb
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.argument("images", nargs=-1, metavar="[IMAGE...]")
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False), help="Write certificate.md and .json there.")
+@click.option("--all", "needs_all", is_flag=True, help="A framework that is not installed is a failure.")
+def certify(settings: Settings, checkpoint: str, images: tuple[str, ...], out: str | None, needs_all: bool) -> Answer:
+    """Compare what PyTorch, TensorFlow, Flax and every engine make of a checkpoint, stage by stage, on real pictures.
+
+    Without IMAGE on the photographs of scikit-image. Exit code 1 where a difference is beyond its bound.
+    """
+    import numpy as np
+
+    from index.look import Eyes
+    from index.sample import photographs
+    from regconv.certificate import certify, write_certificate
+    from regconv.certificate_text import summary
+
+    paths = images or tuple(photographs())
+    with Eyes(checkpoint, settings.device) as eyes:
+        pictures = np.stack([eyes.decoder.picture(path).picture for path in paths])
+        made: list[Certificate] = []
+        steps = certify(eyes.description, pictures, tuple(Path(path).name for path in paths), device=settings.device)
+        document = settings.terminal.follow(_keeping(steps, made))
+    (certificate,) = made
+    if out is not None:
+        for written in write_certificate(certificate, Path(out)):
+            settings.say(f"Written: {terminal.shown(str(written))}")
+    ok = certificate.ok and not (needs_all and certificate.absent)
+    return Answer(document, summary(certificate), DONE if ok else COULD_NOT)
+
+
+def _keeping(steps: Iterator[Step], made: list[Certificate]) -> Iterator[Step]:
+    """The steps, the certificate of the last one kept."""
+    for step in steps:
+        made += [step.certificate] if step.certificate is not None else []
+        yield step
 
 
 @verb
