@@ -31,6 +31,7 @@ class StageMaps(Network):
     """
 
     spare_names: ClassVar[tuple[str, ...]] = ("classifier.", "layernorm.", _NORMS)
+    backbone_type = "transformers"  # its word for a backbone that is not timm's
     stage_maps: Callable[[Tensor | None], tuple[Tensor, ...]]  # the trunk's
 
     def __init__(self, config: AnyConfig, *, stage_norms: bool = False) -> None:

@@ -120,3 +120,17 @@ def test_folders_may_be_given_under_their_documented_names(name: str, tiny_check
         processor = processor_kind.from_pretrained(pretrained_model_name_or_path=folder)
         processor.save_pretrained(save_directory=processed)
         assert AutoImageProcessor.from_pretrained(processed).to_dict() == processor.to_dict()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_detection_networks_ask_of_a_backbone(family: str, tiny_config: Any) -> None:
+    config = tiny_config(family, out_features=["stage1", "stage3"])
+    backbone = getattr(regconv, f"{config.family}Backbone")(config)
+    assert backbone.backbone_type == "transformers"
+    assert backbone.stage_names == ["stem", "stage1", "stage2", "stage3"]
+    widths = dict(zip(backbone.stage_names, backbone.num_features, strict=True))
+    assert backbone.out_feature_channels == widths
+    assert backbone.channels == [widths["stage1"], widths["stage3"]]
+    assert (backbone.out_features, backbone.out_indices) == (["stage1", "stage3"], [1, 3])
+    maps = backbone(torch.zeros(1, 3, 64, 64)).feature_maps
+    assert [feature.shape[1] for feature in maps] == backbone.channels
