@@ -69,8 +69,7 @@ def read_arrays(weights: Weights, names: Collection[str] | None = None) -> Itera
     """
     for name, stored in _all_tensors(weights):
         if names is None or name in names:
-            array = stored.read()
-            yield name, _as_bfloat16(array) if stored.dtype == "bfloat16" else array
+            yield name, _as_bfloat16(stored.read()) if stored.dtype == "bfloat16" else stored.read()
 
 
 def read_tensors(weights: Weights, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
@@ -79,8 +78,8 @@ def read_tensors(weights: Weights, names: Collection[str] | None = None) -> Iter
 
     for name, stored in _all_tensors(weights):
         if names is None or name in names:
-            tensor = torch.from_numpy(stored.read())
-            yield name, tensor.view(torch.bfloat16) if stored.dtype == "bfloat16" else tensor
+            # Without a name here for the tensor: it can be freed before the next one is read.
+            yield name, torch.from_numpy(stored.read()).view(getattr(torch, stored.dtype))
 
 
 def _as_bfloat16(array: np.ndarray) -> np.ndarray:

@@ -94,13 +94,17 @@ def match_checkpoint(
 def matched_arrays(match: Match, weights: Weights) -> Iterator[tuple[str, np.ndarray]]:
     """(the network's hub name, array in hub axes) of every tensor that the files fill, one at a time."""
     own = {source: name for name, source in match.source.items()}
-    return ((own[source], array) for source, array in read_arrays(weights, own))
+    for source, array in read_arrays(weights, own):
+        yield own[source], array
+        del array  # before the next one is read
 
 
 def matched_tensors(match: Match, weights: Weights) -> Iterator[tuple[str, Tensor]]:
     """The same as torch tensors, in the stored dtype."""
     own = {source: name for name, source in match.source.items()}
-    return ((own[source], tensor) for source, tensor in read_tensors(weights, own))
+    for source, tensor in read_tensors(weights, own):
+        yield own[source], tensor
+        del tensor
 
 
 def save_checkpoint(

@@ -178,6 +178,7 @@ class Network(loading.Pushable, nn.Module):
         # Tensor by tensor: the network is the only thing in memory of its own size.
         for name, tensor in loading.matched_tensors(match, weights):
             own[name].copy_(tensor)
+            del tensor
         return network, match
 
     def save_pretrained(

@@ -26,7 +26,8 @@ from regconv.layouts import FLAX_LEAVES, TENSORFLOW_LEAVES, is_kernel, kernel_ax
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc for the peak of memory")
 
 SHARD_BYTES = 20_000_000
-SMALL_CHANGE = 8_000_000  # buffers, headers, what allocators keep
+SMALL_CHANGE = 8_000_000  # buffers and headers
+KEPT = 64 << 20  # what glibc may keep of freed blocks between 20 and 32 MiB, which only the larger network has
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,7 +51,7 @@ def size(shape: tuple[int, ...]) -> int:
 
 
 def shards(groups_width: int) -> Iterator[dict[str, np.ndarray]]:
-    """The tensors, about SHARD_BYTES at a time."""
+    """The tensors, about SHARD_BYTES at a time, or one that is larger."""
     random = np.random.default_rng(0)
     shard: dict[str, np.ndarray] = {}
     for name, shape in shapes(groups_width).items():
@@ -103,18 +104,18 @@ WRITERS = {
 }
 
 
-def write_checkpoint(folder: Path, kind: str, groups_width: int) -> int:
-    """The weights' bytes, after writing them shard by shard."""
+def write_checkpoint(folder: Path, kind: str, groups_width: int) -> list[int]:
+    """The bytes of every shard, written one by one."""
     folder.mkdir()
     stem, ending = kind.split(".")
-    weight_map, total = {}, 0
+    weight_map, sizes = {}, []
     for number, shard in enumerate(shards(groups_width), start=1):
         name = f"{stem}-{number:05d}.{ending}"
         weight_map |= dict.fromkeys(WRITERS[kind](folder / name, shard), name)
-        total += sum(array.nbytes for array in shard.values())
+        sizes.append(sum(array.nbytes for array in shard.values()))
     (folder / f"{kind}.index.json").write_text(json.dumps({"weight_map": weight_map}))
     config(groups_width).save_pretrained(folder)
-    return total
+    return sizes
 
 
 MEASURE = """
@@ -145,24 +146,26 @@ print(json.dumps({"loading": loading, "saving": saving, "total": total}))
 
 
 def measured(folder: Path, kind: str, groups_width: int) -> dict[str, Any]:
-    total = write_checkpoint(folder / "large", kind, groups_width)
+    sizes = write_checkpoint(folder / "large", kind, groups_width)
     write_checkpoint(folder / "small", kind, 4)
     arguments = [str(folder / name) for name in ("large", "small", "saved")]
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, *arguments, str(SHARD_BYTES)],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=500,
     )  # fmt: skip
-    return {"model": total, **json.loads(run.stdout)}
+    return {"model": sum(sizes), "shard": max(sizes), **json.loads(run.stdout)}
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-@pytest.mark.parametrize("groups_width", [64, pytest.param(160, marks=pytest.mark.slow)])
-def test_the_peak_is_the_network_and_one_shard(kind: str, groups_width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("groups_width", "change"), [(64, SMALL_CHANGE), pytest.param(160, KEPT, marks=pytest.mark.slow)]
+)
+def test_the_peak_is_the_network_and_one_shard(kind: str, groups_width: int, change: int, tmp_path: Path) -> None:
     found = measured(tmp_path, kind, groups_width)
     assert found["model"] > 150_000_000
     # Less would mean that the measurement missed something.
-    assert 0.95 * found["model"] < found["loading"] < found["model"] + SHARD_BYTES + SMALL_CHANGE
-    assert found["saving"] < SHARD_BYTES + SMALL_CHANGE
+    assert 0.95 * found["model"] < found["loading"] < found["model"] + found["shard"] + change
+    assert found["saving"] < found["shard"] + change
     # Everything arrived: values are 0.5 to 1.5, and so 1 on average.
     parameters = sum(size(shape) for name, shape in shapes(groups_width).items() if "running" not in name) / 4
     assert found["total"] == pytest.approx(parameters, rel=1e-3)
