@@ -113,9 +113,9 @@ class BatchNorm(keras.layers.BatchNormalization):
         count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), x.dtype)
         unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
         for running, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
-            running.assign(running * self.momentum + batch * (1.0 - self.momentum))
-        scale = tf.math.rsqrt(variance + self.epsilon) * self.gamma
-        return tf.cast(x * scale + (self.beta - mean * scale), self.compute_dtype)
+            running.assign(exact(running) * self.momentum + batch * (1.0 - self.momentum))
+        scale = tf.math.rsqrt(variance + self.epsilon) * exact(self.gamma)
+        return tf.cast(x * scale + (exact(self.beta) - mean * scale), self.compute_dtype)
 
 
 def exact(x: Any) -> Any:

@@ -100,6 +100,16 @@ class Network(keras.Model):
         as_dict = self.config.return_dict if as_dict is None else as_dict
         return output if as_dict else output.to_tuple()
 
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The loss of compile, by name of the output where it is a dict; Keras calls it."""
+        return super().compute_loss(x, y, _plain(y_pred), sample_weight, training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The metrics so far; Keras calls it."""
+        return super().compute_metrics(x, y, _plain(y_pred), sample_weight)
+
     def get_config(self) -> dict[str, Any]:
         """What a .keras file holds of the model beside its variables."""
         fields = self.config.to_dict()
@@ -127,7 +137,8 @@ class ClassifierNetwork(Network):
     """Network with a linear classifier, and with a loss of its own for fit and evaluate.
 
     compile(loss=None) trains on the mean of the model's loss (see regconv.tensorflow.losses), compile(loss=…) on that;
-    labels are y, or stand beside pixel_values in x. Losses and metrics get the logits.
+    labels are y, or stand beside pixel_values in x. Losses and metrics get the logits. A compile without a loss after
+    one with a loss keeps that one, as Keras has it.
     """
 
     def make_parts(self) -> None:
@@ -171,6 +182,11 @@ class ClassifierNetwork(Network):
 def channels_first(x: Any) -> Any:
     """(n, h, w, c) -> (n, c, h, w)."""
     return tf.transpose(x, (0, 3, 1, 2))
+
+
+def _plain(y_pred: Any) -> Any:
+    # Keras looks for outputs by name in plain dicts only.
+    return dict(y_pred) if isinstance(y_pred, Output) else y_pred
 
 
 def _labels(x: Any, y: Any) -> Any:

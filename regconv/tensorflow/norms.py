@@ -42,7 +42,7 @@ class ScaleNorm(keras.layers.Layer):
             squares = tf.reduce_sum(tf.square(centred), axis=-1, keepdims=True) / (x.shape[-1] - 1)
         else:
             squares = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
-        return tf.cast(x * tf.math.rsqrt(squares + self.epsilon) * self.gamma, self.compute_dtype)
+        return tf.cast(x * tf.math.rsqrt(squares + self.epsilon) * exact(self.gamma), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -64,7 +64,7 @@ class ResponseNorm(keras.layers.Layer):
         x = exact(x)
         lengths = _length(x)  # (n, 1, 1, c)
         shares = lengths / (tf.reduce_mean(lengths, axis=-1, keepdims=True) + _EPS)
-        return tf.cast(self.weight * (x * shares) + self.bias + x, self.compute_dtype)
+        return tf.cast(exact(self.weight) * (x * shares) + exact(self.bias) + x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

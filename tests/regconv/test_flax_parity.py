@@ -22,6 +22,10 @@ from regconv.flax.weights import to_hub  # noqa: E402
 from regconv.torch.activations import ACTIVATIONS as TORCH_ACTIVATIONS  # noqa: E402
 from regconv.torch.activations import activation as torch_activation  # noqa: E402
 
+SMALL: dict[str, dict[str, Any]] = {
+    "regnet-y": {"hidden_sizes": [14, 18], "depths": [1, 1]},
+    "convnextv2": {"hidden_sizes": [8, 12], "depths": [1, 1], "num_stages": 2, "drop_path_rate": 0.0},
+}
 FAMILIES = ["regnet-x", "regnet-y", "convnext", "convnextv2"]
 
 
@@ -108,11 +112,11 @@ class TestBesideTorch:
     @pytest.mark.usefixtures("quick_compilation")
     @pytest.mark.parametrize("family", ["regnet-y", "convnextv2"])
     def test_half_precision_changes_computation_and_not_the_parameters(self, family: str, pair: Any) -> None:
-        network, _ = pair(family)
+        network, _ = pair(family, **SMALL[family])
         x = pixels(2, 3, 48, 32)
         expected = network(torch.from_numpy(x)).logits.detach().numpy()
         for dtype in (jnp.bfloat16, jnp.float16):
-            _, model = pair(family, dtype=dtype)
+            _, model = pair(family, dtype=dtype, **SMALL[family])
             output = model(x, output_hidden_states=True)
             assert {leaf.dtype for leaf in jax.tree.leaves(output)} == {jnp.dtype(dtype)}
             assert {leaf.dtype for leaf in jax.tree.leaves(model.params)} == {jnp.dtype(jnp.float32)}
@@ -132,7 +136,7 @@ def test_one_pixel_is_enough_for_regnet_and_too_small_a_picture_is_refused_by_co
 @pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("family", ["regnet-y", "convnextv2"])
 def test_gradients_and_outputs_of_training(family: str, pair: Any) -> None:
-    network, model = pair(family, drop_path_rate=0.0) if family == "convnextv2" else pair(family)
+    network, model = pair(family, **SMALL[family])
     x, weight = pixels(4, 3, 40, 32), pixels(4, 7, seed=1)
     expected = network.train()(torch.from_numpy(x)).logits
     (expected * torch.from_numpy(weight)).sum().backward()
