@@ -212,6 +212,7 @@ class _Workers:
         if pool is None:
             return
         pool.stop()
+        _end_workers(pool)
         pool.join()
         # The pool forgets what it had not finished; nobody may wait for that for ever.
         for future in list(self._pending):
@@ -221,6 +222,14 @@ class _Workers:
     def _patience_s(self) -> float:
         """Longer than a file can take when every one before it uses up its deadline."""
         return self._deadline_s * (len(self._pending) / self._count + 2) + _SLACK_S
+
+
+def _end_workers(pool: ProcessPool) -> None:
+    # The pool's own join takes the names of its locks away before it ends the workers (pebble 5.2): one that was just
+    # starting would miss them and print a traceback over what the program says.
+    if pool._pool_manager_loop is not None:
+        pool._pool_manager_loop.join()  # from here on it starts no more
+    pool._pool_manager.worker_manager.force_stop_workers()
 
 
 def _how_it_ended(code: int) -> str:

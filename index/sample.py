@@ -60,6 +60,11 @@ VARIANTS = (
 )  # fmt: skip
 
 
+def photographs() -> list[str]:
+    """The paths of the sample's photographs as scikit-image has them."""
+    return [os.path.join(_skimage_data(), file) for file in PHOTOGRAPHS.values()]
+
+
 def _variants(photograph: Image.Image, seed: int) -> Iterator[tuple[str, Image.Image, dict]]:
     """(end of the file name, picture, how to save it)."""
     rotated = Image.Exif()

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from regconv.backbone import choose_device
 from regconv.description import ModelDescription
 from regconv.errors import FrameworkMissing
 
@@ -81,12 +82,20 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Step:
-    """Progress: what runs now, `done` of `total`; the last one carries the certificate."""
+    """Progress: what runs now, `done` of `total`. The last one carries the certificate, and the same as a document."""
 
-    name: str
+    phase: str
     done: int
     total: int
     certificate: Certificate | None = None
+    seconds_left: float | None = None
+    images_per_second: float | None = None
+    failed: int = 0
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The certificate for JSON, None before it is there."""
+        return None if self.certificate is None else self.certificate.as_dict()
 
 
 @dataclass(frozen=True)
@@ -98,25 +107,26 @@ class _Candidate:
 
 
 def certify(
-    description: ModelDescription, pictures: np.ndarray, names: tuple[str, ...], *, cuda: bool = False
+    description: ModelDescription, pictures: np.ndarray, names: tuple[str, ...], *, device: str = "cpu"
 ) -> Iterator[Step]:
     """Compares every framework that is installed and every engine on `pictures`, uint8 (n, h, w, 3).
 
-    A Step before each; the last has the certificate. cuda: the engines on the graphics card too. Raises as the
-    frameworks' from_pretrained do where the checkpoint cannot be read.
+    A Step before each; the last has the certificate. device: where the engines run beside the CPU, as `load_backbone`
+    has it. Raises DeviceNotFound, and as the frameworks' from_pretrained do where the checkpoint cannot be read.
     """
     if not len(pictures):
         raise ValueError("no picture was given: a certificate needs at least one")
-    candidates = _candidates(description, cuda)
+    candidates = _candidates(description, str(choose_device(device)))
     pixels = _normalised(description, pictures)
     total = 1 + len(candidates)
     yield Step("PyTorch", 0, total)
+    began = time.monotonic()
     version, run = _framework(description, "torch", "")
     expected = _outputs(run, pixels)
     comparisons, absent = [], {}
     for done, one in enumerate(candidates, start=1):
-        yield Step(one.name, done, total)
         start = time.monotonic()
+        yield Step(one.name, done, total, seconds_left=(start - began) / done * (total - done))
         try:
             found_version, run = one.load()
         except FrameworkMissing as error:
@@ -148,7 +158,7 @@ def write_certificate(certificate: Certificate, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _candidates(description: ModelDescription, cuda: bool) -> list[_Candidate]:
+def _candidates(description: ModelDescription, other: str) -> list[_Candidate]:
     def framework(name: str, package: str, prefix: str, **options: Any) -> _Candidate:
         def load() -> tuple[str, Runner]:
             return _framework(description, package, prefix, **options)
@@ -157,14 +167,14 @@ def _candidates(description: ModelDescription, cuda: bool) -> list[_Candidate]:
             return _Candidate(f"{name} {options['dtype']}", "half precision", HALF_COSINE, load)
         return _Candidate(name, "framework", FRAMEWORK_BOUND, load)
 
-    def engine(device: str, precision: str) -> _Candidate:
+    def engine(where: str, precision: str) -> _Candidate:
         half = precision != "float32"
         kind, bound = ("half precision", HALF_COSINE) if half else ("engine", ENGINE_BOUND)
-        return _Candidate(f"eager {precision} {device}", kind, bound, lambda: _engine(description, device, precision))
+        return _Candidate(f"eager {precision} {where}", kind, bound, lambda: _engine(description, where, precision))
 
     engines = [engine("cpu", precision) for precision in ("float32", "bfloat16")]
-    if cuda:
-        engines += [engine("cuda:0", precision) for precision in ("float32", "float16", "bfloat16")]
+    if other != "cpu":
+        engines += [engine(other, precision) for precision in ("float32", "float16", "bfloat16")]
     return [
         framework("TensorFlow", "tensorflow", "TF"),
         framework("Flax", "flax", "Flax"),

@@ -25,6 +25,18 @@ def markdown(certificate: Certificate) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary(certificate: Certificate) -> str:
+    """A line for each comparison: its worst output and whether it is within the bound."""
+    lines = []
+    for one in certificate.comparisons:
+        if one.kind == "half precision":
+            worst = f"least cosine {min(row.cosine for row in one.differences):.6f}, bound {one.bound}"
+        else:
+            worst = f"largest difference {max(row.relative for row in one.differences):.1e}, bound {one.bound:.0e}"
+        lines.append(f"{'ok  ' if one.ok else 'BAD '} {one.name} {one.version}: {worst}")
+    return "\n".join(lines + [f"     {name}: not compared, {reason}" for name, reason in certificate.absent.items()])
+
+
 def _table(one: Comparison) -> list[str]:
     bound = (
         f"least cosine above {one.bound}"

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from regconv import hub
 from regconv.checkpoint import CONFIG_NAME, read_json
 from regconv.configuration_base import PROBLEM_TYPES, Config
+from regconv.design_space import Design
 from regconv.errors import UnsupportedConfig
 from regconv.stage_choice import StageChoice
 
@@ -67,6 +68,25 @@ class RegNetConfig(StageChoice, Config):
         self.downsample_in_first_stage = downsample_in_first_stage
         self.stage_names = stage_names(min(len(self.hidden_sizes), len(self.depths)))
         self.choose_stages(out_features, out_indices)
+
+    @classmethod
+    def from_design_space(
+        cls, depth: int, w_0: int, w_a: float, w_m: float, group_width: int, se: bool = True, **kwargs: Any
+    ) -> Self:
+        """The configuration of one point of the design space (see regconv.design_space); further keywords are fields.
+
+        se: whether the layers squeeze and excite (RegNetY) or not (RegNetX). Raises UnsupportedConfig for numbers that
+        make no network, and for what this configuration can't say: another bottleneck or squeeze ratio than 1 and 1/4.
+        """
+        for name, only in (("bottleneck_ratio", 1), ("se_ratio", 0.25)):
+            if kwargs.pop(name, only) != only:
+                raise UnsupportedConfig(f"{name} must be {only}: RegNetConfig has no field for another")
+        design = Design(depth, w_0, w_a, w_m, group_width)
+        fields: dict[str, Any] = {"groups_width": design.group_width, "layer_type": "y" if se else "x"}
+        fields["hidden_sizes"], fields["depths"] = design.stages()
+        if twice := fields.keys() & kwargs.keys():
+            raise UnsupportedConfig(f"{', '.join(sorted(twice))}: the design decides that, it can't be given as well")
+        return cls(**fields, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         values = super().to_dict()
@@ -221,13 +241,13 @@ class AutoConfig:
         return _class_of(model_type, "AutoConfig.for_model")(**kwargs)
 
     @staticmethod
-    def from_pretrained(model: str | os.PathLike[str], **kwargs: Any) -> Any:
+    def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """The configuration in a folder or of a hub model; keywords as in `RegNetConfig.from_pretrained`.
 
         Raises ModelNotFound, CheckpointError (damaged) and UnsupportedConfig (a model type that is not here).
         """
         options = hub.HubOptions.take(kwargs)
-        path = hub.fetch_file(model, CONFIG_NAME, options)
+        path = hub.fetch_file(pretrained_model_name_or_path, CONFIG_NAME, options)
         values = read_json(path)
         return _class_of(values.get("model_type"), str(path)).from_dict(values, **kwargs)
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 from regconv import hub
 from regconv.checkpoint import CONFIG_NAME, read_json, write_files
 from regconv.errors import UnsupportedConfig
+from regconv.hub_push import Pushable, check_push_options, push_saved
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
@@ -25,7 +26,7 @@ _BASE_DEFAULTS: dict[str, Any] = {
 }
 
 
-class Config:
+class Config(Pushable):
     """Fields as attributes; unknown keywords become attributes too and are saved with the rest.
 
     family: how the names of the network classes begin. dtype: the name of the stored weights' dtype, as "float32";
@@ -36,6 +37,9 @@ class Config:
     model_type: ClassVar[str] = ""
     family: ClassVar[str] = ""
     fields: ClassVar[tuple[str, ...]] = ()
+    # What older scripts ask of any configuration: it is no composite of several, and there is no decoder.
+    is_composition: ClassVar[bool] = False
+    is_encoder_decoder: ClassVar[bool] = False
 
     architectures: list[str] | None
     hidden_act: str | Callable[..., Any]
@@ -124,9 +128,21 @@ class Config:
             raise UnsupportedConfig("hidden_act is a function, which no file can hold: set a name before saving")
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Writes config.json into the folder, which is made if it is not there."""
-        write_files(Path(folder), {CONFIG_NAME: self.to_json_string().encode()})
+    def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Writes `to_json_string` into a file of this path."""
+        write_files(Path(path).parent, {Path(path).name: self.to_json_string(use_diff).encode()})
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
+    ) -> None:
+        """Writes config.json into the folder, which is made if it is not there; with push_to_hub to the hub as well.
+
+        push_options: repo_id (without it the folder's name) and what `push_to_hub` takes; others raise TypeError.
+        """
+        check_push_options(push_to_hub, push_options)
+        write_files(Path(save_directory), {CONFIG_NAME: self.to_json_string().encode()})
+        if push_to_hub:
+            push_saved(Path(save_directory), [CONFIG_NAME], type(self).__name__, push_options)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, return_unused_kwargs: bool = False, **overrides: Any) -> Any:
@@ -137,7 +153,8 @@ class Config:
         if {"num_labels", "id2label"} <= overrides.keys() and overrides["num_labels"] != len(overrides["id2label"]):
             raise UnsupportedConfig("num_labels and id2label disagree about the number of labels: give one of them")
         config = cls(**{name: value for name, value in values.items() if not name.startswith("_")})
-        known = set(vars(config)) | {"num_labels", "dtype", "torch_dtype", *cls.fields}
+        # RegNet's file has no out_features, but a backbone of it has them.
+        known = {*vars(config), *cls.fields, "num_labels", "dtype", "torch_dtype", "out_features", "out_indices"}
         chosen = {name: value for name, value in overrides.items() if name in known}
         unused = {name: value for name, value in overrides.items() if name not in known}
         if unused and not return_unused_kwargs:
@@ -147,13 +164,13 @@ class Config:
         return (config, unused) if return_unused_kwargs else config
 
     @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str], **kwargs: Any) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """The configuration in a folder or of a hub model; other keywords override fields, as in `from_dict`.
 
         Raises ModelNotFound, and CheckpointError when config.json is damaged.
         """
         options = hub.HubOptions.take(kwargs)
-        return cls.from_dict(read_json(hub.fetch_file(model, CONFIG_NAME, options)), **kwargs)
+        return cls.from_dict(read_json(hub.fetch_file(pretrained_model_name_or_path, CONFIG_NAME, options)), **kwargs)
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> Self:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from regconv import hub
-from regconv.checkpoint import PREPROCESSOR_NAME, Weights, find_weights, read_json, tensor_names, weights_digest
+from regconv.checkpoint import PREPROCESSOR_NAME, Weights, find_weights, read_json, weights_digest
+from regconv.checkpoint_reading import tensor_names
 from regconv.configuration import AnyConfig, RegNetConfig, read_config
 from regconv.errors import CheckpointError, UnsupportedConfig
 from regconv.images import Recipe

@@ -6,6 +6,7 @@ RegconvError
  ├─ TrainingError        pictures or settings from which no network can be trained
  ├─ DeviceNotFound       a device was asked for that this computer or this torch does not have
  ├─ FrameworkMissing     a framework that is an optional install is not there (also an ImportError)
+ ├─ WrongKerasBackend    Keras runs on something other than TensorFlow (also an ImportError)
  └─ CheckpointError      a checkpoint's files are missing, damaged or do not fit the network
      ├─ ModelNotFound    no folder and no hub model of that name could be had (also an OSError)
      └─ WeightsMismatch  tensor names or shapes differ from the network's (also a RuntimeError)
@@ -65,3 +66,14 @@ class FrameworkMissing(RegconvError, ImportError):
             f"{framework} is not installed: it is an optional part. pip install -r {requirements} brings it"
         )
         self.framework = framework
+
+
+class WrongKerasBackend(RegconvError, ImportError):
+    """Keras runs on `backend`, where the TensorFlow networks need TensorFlow."""
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(
+            f"Keras runs on {backend!r} (KERAS_BACKEND or keras.json says so), expected 'tensorflow': "
+            "set KERAS_BACKEND=tensorflow before the first import of keras"
+        )
+        self.backend = backend

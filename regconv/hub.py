@@ -10,7 +10,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from regconv.checkpoint import CONFIG_NAME, INDEX_ENDING, PREPROCESSOR_NAME, shard_names, weight_names
+from regconv.checkpoint import (
+    CONFIG_NAME,
+    INDEX_ENDING,
+    PREPROCESSOR_NAME,
+    MadeBy,
+    shard_names,
+    weight_names,
+    weights_at,
+)
 from regconv.errors import ModelNotFound
 
 _ADVICE = (
@@ -21,13 +29,17 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class HubOptions:
-    """How to ask the hub, by huggingface_hub's own words. prefer_cached asks it only for what is not here yet."""
+    """How to ask the hub, by huggingface_hub's own words. prefer_cached asks it only for what is not here yet.
+
+    subfolder: where the model's files lie below its folder or repository.
+    """
 
     revision: str | None = None
     cache_dir: str | Path | None = None
     token: str | bool | None = None
     local_files_only: bool = False
     force_download: bool = False
+    subfolder: str = ""
     prefer_cached: bool = False
 
     @classmethod
@@ -40,6 +52,7 @@ def fetch_file(model: str | os.PathLike[str], name: str, options: HubOptions) ->
     """The local path of one file of a model. Raises ModelNotFound, which says what was tried."""
     folder = Path(model).expanduser()
     if folder.is_dir():
+        folder /= options.subfolder
         if not (folder / name).is_file():
             raise ModelNotFound(f"the folder {folder} holds no {name}. {_ADVICE}")
         return folder / name
@@ -51,11 +64,13 @@ def fetch_checkpoint(
     options: HubOptions = HubOptions(),
     *,
     use_safetensors: bool | None = None,
+    made_by: MadeBy | None = None,
     with_preprocessor: bool = False,
 ) -> Path:
     """The local folder with config.json and weights, and preprocessor_config.json where the model has one.
 
-    Raises ModelNotFound. with_preprocessor: what the cache holds counts as complete only with that file.
+    Raises ModelNotFound. use_safetensors, made_by: as in regconv.checkpoint.weight_names. with_preprocessor: what the
+    cache holds counts as complete only with that file.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -63,29 +78,33 @@ def fetch_checkpoint(
     if options.prefer_cached and not options.force_download:
         try:
             cached = replace(options, local_files_only=True, prefer_cached=False)
-            found = _download_checkpoint(os.fspath(model), cached, use_safetensors)
+            found = _download_checkpoint(os.fspath(model), cached, use_safetensors, made_by)
         except ModelNotFound:
             pass
         else:
             if not with_preprocessor or (found / PREPROCESSOR_NAME).is_file():
                 return found
-    return _download_checkpoint(os.fspath(model), options, use_safetensors)
+    return _download_checkpoint(os.fspath(model), options, use_safetensors, made_by)
 
 
-def _download_checkpoint(model: str, options: HubOptions, use_safetensors: bool | None) -> Path:
-    folder = _download(model, CONFIG_NAME, options).parent
+def _download_checkpoint(model: str, options: HubOptions, use_safetensors: bool | None, made_by: MadeBy | None) -> Path:
+    config = _download(model, CONFIG_NAME, options)
+    folder, commit = config.parent, config.parents[len(Path(options.subfolder).parts)].name
     # The other files come from the very same commit, also when the model is changed in between.
-    options = replace(options, revision=folder.name)
+    options = replace(options, revision=commit)
     _download_optional(model, PREPROCESSOR_NAME, options)
-    for name in weight_names(use_safetensors):
+    names = weight_names(use_safetensors, made_by)
+    for name in names:
         path = _download_optional(model, name, options)
         if path is not None:
             if name.endswith(INDEX_ENDING):
                 for shard in shard_names(path):
                     _download(model, shard, options)
-            return folder
-    looked_for = ", ".join(weight_names(use_safetensors))
-    raise ModelNotFound(f"{_tried(model, options)}: config.json is there, but no weights ({looked_for}). {_ADVICE}")
+            if made_by is None or weights_at(path).made_by == made_by:
+                return folder
+    only = f" of {made_by!r}" if made_by else ""
+    tried = f"{_tried(model, options)}: config.json is there, but no weights{only}"
+    raise ModelNotFound(f"{tried} ({', '.join(names)}). {_ADVICE}")
 
 
 def _download_optional(model: str, name: str, options: HubOptions) -> Path | None:
@@ -112,6 +131,7 @@ def _download(model: str, name: str, options: HubOptions) -> Path:
             token=options.token,
             local_files_only=options.local_files_only,
             force_download=options.force_download,
+            subfolder=options.subfolder or None,
         )
     except (OSError, ValueError, EntryNotFoundError, HTTPError, RevisionResolutionError) as error:
         raise ModelNotFound(f"{_tried(model, options)}: {_reason(name, error)}. {_ADVICE}") from error

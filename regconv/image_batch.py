@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+
+from regconv.errors import FrameworkMissing
 
 
 class BatchFeature(dict[str, Any]):
@@ -39,22 +42,51 @@ class BatchFeature(dict[str, Any]):
 
 
 def batch_of(images: list[np.ndarray], return_tensors: str | None) -> BatchFeature:
-    """`pixel_values`: the list itself for None, one array for "np", one torch tensor for "pt".
+    """`pixel_values`: the list itself for None, else one NumPy array, or tensor of the framework that is named.
 
-    Raises ValueError for other kinds and for images of unequal size.
+    The dtype stays, but for JAX's own rule that halves 64 bits. Raises ValueError for other kinds and for images of
+    unequal size, FrameworkMissing where the framework is not installed.
     """
     if return_tensors is None:
         return BatchFeature(pixel_values=images)
-    if return_tensors in ("tf", "jax"):
-        raise ValueError(f"return_tensors={return_tensors!r} is not there yet: take 'np', which both frameworks read")
-    if return_tensors not in ("np", "pt"):
-        raise ValueError(f"return_tensors must be 'np', 'pt' or None, got {return_tensors!r}")
+    # By comparison and not by hash: an enum whose members are strings equals its value but hashes its name.
+    kind = next((kind for kind in _KINDS if kind == return_tensors), None)
+    if kind is None:
+        raise ValueError(
+            f"return_tensors must be one of {', '.join(map(repr, _KINDS))} or None, got {return_tensors!r}"
+        )
     if len({image.shape for image in images}) > 1:
         shapes = ", ".join(sorted({str(image.shape) for image in images}))
         raise ValueError(f"images of unequal size make no tensor ({shapes}): resize them or take return_tensors=None")
-    stacked = np.stack(images)
-    if return_tensors == "np":
-        return BatchFeature(pixel_values=stacked)
+    return BatchFeature(pixel_values=_KINDS[kind](np.stack(images)))
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def _torch_tensor(array: np.ndarray) -> Any:
     import torch
 
-    return BatchFeature(pixel_values=torch.from_numpy(stacked))
+    return torch.from_numpy(array)
+
+
+def _tensorflow_tensor(array: np.ndarray) -> Any:
+    try:
+        import tensorflow
+    except ImportError as error:
+        raise FrameworkMissing("TensorFlow", "requirements-tensorflow.txt") from error
+    return tensorflow.constant(array)
+
+
+def _jax_array(array: np.ndarray) -> Any:
+    try:
+        import jax.numpy
+    except ImportError as error:
+        raise FrameworkMissing("JAX", "requirements-jax.txt") from error
+    return jax.numpy.asarray(array)
+
+
+_KINDS: dict[str, Callable[[np.ndarray], Any]] = {
+    "np": _same, "pt": _torch_tensor, "tf": _tensorflow_tensor, "jax": _jax_array,
+}  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 
 from regconv import image_arrays as arrays
 from regconv.errors import UnsupportedConfig
+from regconv.hub_push import Pushable, check_push_options, push_saved
 from regconv.image_batch import BatchFeature, batch_of
 from regconv.image_geometry import DEFAULT_CROP_PCT
 
@@ -37,7 +38,7 @@ _MODEL_TYPES = ("regnet", "convnext", "convnextv2")
 Size = dict[str, int]
 
 
-class ConvNextImageProcessor:
+class ConvNextImageProcessor(Pushable):
     """Resize, crop, rescale, normalise. Below 384 px the short side becomes size / crop_pct and the middle is cut out."""
 
     model_input_names = ("pixel_values",)
@@ -83,7 +84,7 @@ class ConvNextImageProcessor:
     ) -> BatchFeature:
         """`pixel_values` of one image or several; an option that is None takes the processor's own value.
 
-        A list of arrays, or for return_tensors "np" or "pt" one (n, c, h, w), (n, h, w, c) with data_format
+        A list of arrays, or for return_tensors "np", "pt", "tf" or "jax" one (n, c, h, w), (n, h, w, c) with data_format
         "channels_last". data_format None keeps the input's layout, which is inferred unless input_data_format says it.
         Raises ValueError for what is no image or no option's value.
         """
@@ -104,12 +105,12 @@ class ConvNextImageProcessor:
         return batch_of(done, return_tensors)
 
     @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str], **options: Any) -> Self:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Self:
         """The processor of a hub name, a folder, or a file; hub options and the processor's own may be given.
 
         The type that the file names is ignored. Raises ModelNotFound.
         """
-        config = _read(model, options)
+        config = _read(pretrained_model_name_or_path, options)
         return cls.from_dict(config, **options)
 
     @classmethod
@@ -133,11 +134,29 @@ class ConvNextImageProcessor:
         """The configuration as text, keys sorted."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
-        """The path of the file written: preprocessor_config.json in `folder`, which is made where it is missing."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        path = Path(folder) / _FILE
+    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+        """Writes `to_json_string` into a file of this path."""
+        Path(path).write_text(self.to_json_string(), encoding="utf-8")
+
+    @classmethod
+    def from_json_file(cls, path: str | os.PathLike[str]) -> Self:
+        """The processor that one JSON file describes."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], *, push_to_hub: bool = False, **push_options: Any
+    ) -> list[str]:
+        """The path of the file written: preprocessor_config.json in `save_directory`, which is made where it is missing.
+
+        push_to_hub: it goes to the hub as well, as repo_id or else the folder's name; further keywords as in
+        `push_to_hub`.
+        """
+        check_push_options(push_to_hub, push_options)
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        path = Path(save_directory) / _FILE
         path.write_text(self.to_json_string(), encoding="utf-8")
+        if push_to_hub:
+            push_saved(Path(save_directory), [_FILE], type(self).__name__, push_options)
         return [str(path)]
 
     def __repr__(self) -> str:
@@ -163,9 +182,11 @@ class AutoImageProcessor:
         raise TypeError("AutoImageProcessor is used through AutoImageProcessor.from_pretrained(model)")
 
     @staticmethod
-    def from_pretrained(model: str | os.PathLike[str], **options: Any) -> ConvNextImageProcessor:
+    def from_pretrained(
+        pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
+    ) -> ConvNextImageProcessor:
         """The processor for a hub name or a folder. Raises ModelNotFound, and UnsupportedConfig for another family's."""
-        hub_options = dict(options)
+        model, hub_options = pretrained_model_name_or_path, dict(options)
         config = _read(model, options)
         name = config.get(_TYPE) or (config.get(_OLD_TYPE) or "").replace("FeatureExtractor", "ImageProcessor")
         if not name:

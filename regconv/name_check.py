@@ -2,7 +2,8 @@
 
 The rule: a bare network takes a head's file and the reverse, by adding or removing the name's first part; surplus head
 tensors are fine, a head that is missing as a whole is fine, batch-norm counters may be absent (old files). All else is
-a WeightsMismatch that lists the names with + (in the file only) and - (in the network only).
+a WeightsMismatch that lists the names with + (in the file only) and - (in the network only). Counters in the file are
+no part of networks that count no batches.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from regconv.errors import WeightsMismatch
+from regconv.layouts import COUNTER, Shape
 
-Shape = tuple[int, ...]
-_COUNTER = "num_batches_tracked"
 _MOST_LISTED = 20  # names in a message; the rest is counted
 
 
@@ -49,7 +49,8 @@ def match_names(network: Mapping[str, Shape], file: Mapping[str, Shape], prefix:
             return prefix + name
         return name
 
-    found = {in_network(name): name for name in file}
+    counts_batches = any(name.endswith(COUNTER) for name in network)
+    found = {in_network(name): name for name in file if counts_batches or not name.endswith(COUNTER)}
     both = [name for name in network if name in found]
     mismatched = [(name, file[found[name]], network[name]) for name in both if file[found[name]] != network[name]]
     unfit = {name for name, _, _ in mismatched}
@@ -61,13 +62,24 @@ def match_names(network: Mapping[str, Shape], file: Mapping[str, Shape], prefix:
     )
 
 
-def check_match(match: Match, network: Mapping[str, Shape], head: str, where: str, *, ignore_mismatched: bool) -> None:
-    """Raises WeightsMismatch unless the differences are among those that the rule allows."""
+def check_match(
+    match: Match,
+    network: Mapping[str, Shape],
+    head: str,
+    where: str,
+    *,
+    ignore_mismatched: bool,
+    spare: tuple[str, ...] = (),
+) -> None:
+    """Raises WeightsMismatch unless the differences are among those that the rule allows.
+
+    spare: how names begin that file or network may also have alone.
+    """
     network_head = {name for name in network if name.startswith(head)}
-    missing = {name for name in match.missing if not name.endswith(_COUNTER)}
+    missing = {name for name in match.missing if not name.endswith(COUNTER) and not name.startswith(spare)}
     if network_head <= missing:
         missing -= network_head
-    surplus = set(match.unexpected)
+    surplus = {name for name in match.unexpected if not name.startswith(spare)}
     if not network_head:
         surplus -= {name for name in surplus if name.startswith(head)}
     if missing or surplus:

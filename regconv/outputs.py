@@ -61,3 +61,35 @@ class ImageClassifierOutputWithNoAttention(Output):
     """loss (); logits (n, num_labels); hidden_states as above."""
 
     fields = ("loss", "logits", "hidden_states")
+
+
+class FlaxBaseModelOutputWithPoolingAndNoAttention(BaseModelOutputWithPoolingAndNoAttention):
+    """last_hidden_state (n, c, h, w); pooler_output; hidden_states, all as JAX arrays."""
+
+
+class FlaxImageClassifierOutputWithNoAttention(Output):
+    """logits (n, num_labels); hidden_states as above; Flax models compute no loss."""
+
+    fields = ("logits", "hidden_states")
+
+
+class BackboneOutput(Output):
+    """feature_maps: one (n, c, h, w) per chosen stage; hidden_states as above; attentions: always None."""
+
+    fields = ("feature_maps", "hidden_states", "attentions")
+
+
+class TFBaseModelOutputWithPoolingAndNoAttention(BaseModelOutputWithPoolingAndNoAttention):
+    """last_hidden_state (n, c, h, w); pooler_output; hidden_states, all as TensorFlow tensors."""
+
+
+class TFBaseModelOutputWithPooling(Output):
+    """The same; attentions: always None."""
+
+    fields = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
+
+
+class TFSequenceClassifierOutput(Output):
+    """loss (n,), one for every picture; logits (n, num_labels); hidden_states as above; attentions: always None."""
+
+    fields = ("loss", "logits", "hidden_states", "attentions")

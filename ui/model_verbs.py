@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ui import terminal
 from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
+
+if TYPE_CHECKING:
+    from regconv.certificate import Certificate, Step
 
 
 @verb
@@ -71,6 +75,44 @@ def stages(settings: Settings, image: str, out: str) -> Answer:
 
 
 @verb
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.argument("images", nargs=-1, metavar="[IMAGE...]")
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False), help="Write certificate.md and .json there.")
+@click.option("--all", "needs_all", is_flag=True, help="A framework that is not installed is a failure.")
+def certify(settings: Settings, checkpoint: str, images: tuple[str, ...], out: str | None, needs_all: bool) -> Answer:
+    """Compare what PyTorch, TensorFlow, Flax and every engine make of a checkpoint, stage by stage, on real pictures.
+
+    Without IMAGE on the photographs of scikit-image. Exit code 1 where a difference is beyond its bound.
+    """
+    import numpy as np
+
+    from index.look import Eyes
+    from index.sample import photographs
+    from regconv.certificate import certify, write_certificate
+    from regconv.certificate_text import summary
+
+    paths = images or tuple(photographs())
+    with Eyes(checkpoint, settings.device) as eyes:
+        pictures = np.stack([eyes.decoder.picture(path).picture for path in paths])
+        made: list[Certificate] = []
+        steps = certify(eyes.description, pictures, tuple(Path(path).name for path in paths), device=settings.device)
+        document = settings.terminal.follow(_keeping(steps, made))
+    (certificate,) = made
+    if out is not None:
+        for written in write_certificate(certificate, Path(out)):
+            settings.say(f"Written: {terminal.shown(str(written))}")
+    ok = certificate.ok and not (needs_all and certificate.absent)
+    return Answer(document, summary(certificate), DONE if ok else COULD_NOT)
+
+
+def _keeping(steps: Iterator[Step], made: list[Certificate]) -> Iterator[Step]:
+    """The steps, the certificate of the last one kept."""
+    for step in steps:
+        made += [step.certificate] if step.certificate is not None else []
+        yield step
+
+
+@verb
 @click.argument("folder", metavar="FOLDER")
 @click.option("--train", metavar="FOLDER", help="Search in these pictures.  [default: in the others of FOLDER]")
 def evaluate(settings: Settings, folder: str, train: str | None) -> Answer:
@@ -112,11 +154,26 @@ def train(settings: Settings, folder: str, out: str, val: str | None, **options:
 
 
 @verb
-def models(settings: Settings) -> Answer:
+@click.option(
+    "--design",
+    metavar="NUMBERS|NAME",
+    help="What a RegNet would cost: depth=…,w_0=…,w_a=…,w_m=…,group_width=…[,se=false], or a published one's name.",
+)
+@click.option(
+    "--size", type=click.IntRange(1), help="With --design: the side of its pictures, in pixels.  [default: 224]"
+)
+@click.option(
+    "--out", metavar="FILE.png", type=click.Path(dir_okay=False), help="With --design: draw the widths into this file."
+)
+def models(settings: Settings, design: str | None, size: int | None, out: str | None) -> Answer:
     """List the models known by name, which of them are on this machine, and which one the library uses."""
     from index.errors import NoLibrary
     from regconv.published import PUBLISHED, is_cached
 
+    if design is not None:
+        return _design(design, 224 if size is None else size, out)
+    if size is not None or out is not None:
+        raise click.UsageError("--size and --out belong to --design")
     try:
         with settings.open() as library:
             own = library.model
@@ -136,3 +193,20 @@ def models(settings: Settings) -> Answer:
             + ("" if own is None or own in PUBLISHED else f"\nhere  {own}  <- this library")
         ),
     )
+
+
+def _design(text: str, size: int, out: str | None) -> Answer:
+    from ui.designs import design_document, read_design
+
+    if out is not None and not out.lower().endswith(".png"):
+        raise click.UsageError(f"--out got {out}, expected the name of a .png file")
+    try:
+        document = design_document(read_design(text), size)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--design") from error
+    if out is not None:
+        from ui.plots import design_plot
+
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        design_plot(document, Path(out))
+    return Answer(document | {"picture": out}, terminal.design_text(document, out))

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 NONE_OF_THESE = "none of these"
+_COLUMNS = 48  # of the longest bar
 FIGURES = ("pictures", "top1", "top5", "map", "precision_at_10")
 
 
@@ -144,6 +145,49 @@ def training_text(report: dict[str, Any]) -> str:
         lines.append(f"Most often confused: {', '.join(worst)}.")
     lines.append(f"{shown(report['checkpoint'])} is ready after {duration(report['seconds'])}.")
     return "\n".join(lines)
+
+
+def design_text(document: dict[str, Any], picture: str | None) -> str:
+    """A design's configuration, its costs as a table, and where no picture was drawn its widths as a plot of text."""
+    config = document["config"]
+    lines = [f"{document['name']}:"] if document["name"] else []
+    lines.append(", ".join(f"{name} {str(value).lower()}" for name, value in document["design"].items()))
+    lines += [", ".join(f"{name} {value}" for name, value in config.items()), ""]
+    rows: list[tuple[str, ...]] = [("part", "blocks", "width", "groups", "map", "parameters", "flops", "activations")]
+    for part in document["parts"]:
+        sizes = f"{part['height']} x {part['width']}"
+        shape = (str(part.get("depth", "")), str(part["channels"]), str(part.get("groups", "")), sizes)
+        rows.append((part["name"], *shape, *_costs(part)))
+    rows.append(("all", str(sum(config["depths"])), "", "", "", *_costs(document)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *figures in rows:
+        cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *cells]))
+    head = f"a head of {document['labels']} labels" if document["labels"] else "without a head"
+    lines += [
+        "",
+        f"Flops are multiply-adds, for one picture of {document['size']} x {document['size']} pixels; {head}.",
+    ]
+    return "\n".join([*lines, *([f"The widths are drawn in {shown(picture)}."] if picture else _bars(document))])
+
+
+def _costs(entry: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{entry[name]:,}" for name in ("parameters", "flops", "activations"))
+
+
+def _bars(document: dict[str, Any]) -> list[str]:
+    """A bar for every block's width, with | where the design's line u_j is."""
+    blocks = document["blocks"]
+    starts = {
+        sum(document["config"]["depths"][:number]): f"stage{number + 1}" for number in range(len(blocks["built"]))
+    }
+    scale = _COLUMNS / max(*blocks["built"], *blocks["linear"])
+    lines = ["", "Width of every block; | is the line w_0 + w_a * j."]
+    for number, (width, line) in enumerate(zip(blocks["built"], blocks["linear"], strict=True)):
+        bar = list(("#" * max(1, round(width * scale))).ljust(_COLUMNS + 1))
+        bar[round(line * scale)] = "|"
+        lines.append(f"{starts.get(number, ''):<8}{number:>4}  {''.join(bar)} {width}")
+    return lines
 
 
 def pace(rate: float | None, left: float | None, failed: int) -> str:

@@ -4,49 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from regconv import hub
-from regconv.checkpoint import (
-    CONFIG_NAME,
-    PREPROCESSOR_NAME,
-    Weights,
-    find_weights,
-    read_tensors,
-    write_checkpoint,
-)
-from regconv.configuration import ConvNextConfig, RegNetConfig
+from regconv import loading
+from regconv.checkpoint import Weights
+from regconv.checkpoint_reading import stored_dtype
+from regconv.configuration import AnyConfig
 from regconv.errors import UnsupportedConfig
-from regconv.name_check import Match, check_match, match_names
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(i?)B", re.IGNORECASE)
+from regconv.name_check import Match
 
 
-class Network(nn.Module):
+class Network(loading.Pushable, nn.Module):
     """Base of the torch networks: a configuration, a checkpoint's names as module names, loading and saving.
 
     A new network is in training mode with start values, a loaded one in evaluation mode.
     """
 
-    config_class: ClassVar[type[RegNetConfig] | type[ConvNextConfig]]
+    config_class: ClassVar[type[AnyConfig]]
     base_model_prefix: ClassVar[str]
     main_input_name = "pixel_values"
     supports_gradient_checkpointing = True
     head_prefix = "classifier."
+    spare_names: ClassVar[tuple[str, ...]] = ()  # how names begin that a file or the network may have alone
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         if not isinstance(config, self.config_class):
             raise TypeError(f"{type(self).__name__} needs a {self.config_class.__name__}, got {type(config).__name__}")
         self.config: Any = config
-        self.is_gradient_checkpointing = False
+        # Older configurations say it themselves.
+        self.is_gradient_checkpointing = bool(getattr(config, "gradient_checkpointing", False))
 
     def reset_module(self, module: nn.Module) -> None:
         """Gives one module its start values; torch's own where a family does not say otherwise."""
@@ -70,6 +62,11 @@ class Network(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether it writes texts: what older software asks before it looks for such a network's settings."""
+        return False
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many numbers training could change."""
@@ -112,93 +109,118 @@ class Network(nn.Module):
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
-        config: RegNetConfig | ConvNextConfig | None = None,
+        config: AnyConfig | None = None,
         dtype: torch.dtype | str | None = None,
         torch_dtype: torch.dtype | str | None = None,
         use_safetensors: bool | None = None,
+        from_pt: bool = False,
+        from_tf: bool = False,
+        from_flax: bool = False,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **kwargs: Any,
     ) -> Any:
         """The network of a folder or hub model, on the CPU, float32, in evaluation mode.
 
+        Weights may be PyTorch's, TensorFlow's or Flax's; from_pt, from_tf, from_flax take those of one only.
         dtype: another one, or "auto" for the stored one. Further keywords are huggingface_hub's (revision, cache_dir,
         token, local_files_only, force_download), then fields of the configuration; others raise TypeError. With
         output_loading_info: (network, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
         Raises ModelNotFound, CheckpointError (damaged), WeightsMismatch (see regconv.name_check).
         """
-        folder = hub.fetch_checkpoint(model, hub.HubOptions.take(kwargs), use_safetensors=use_safetensors)
-        if config is None:
-            config = cls.config_class.from_pretrained(folder, **kwargs)
-        elif kwargs:
-            raise TypeError(f"config is given, so {', '.join(sorted(kwargs))} must be set on it")
-        weights = find_weights(folder, use_safetensors)
-        network, match = cls._filled(config, weights, dtype or torch_dtype, ignore_mismatched_sizes)
+        choices = cls.take_choices(kwargs)
+        config, weights = loading.open_checkpoint(
+            cls.config_class,
+            pretrained_model_name_or_path,
+            config=config,
+            use_safetensors=use_safetensors,
+            from_pt=from_pt,
+            from_tf=from_tf,
+            from_flax=from_flax,
+            keywords=kwargs,
+        )
+        network, match = cls._filled(config, weights, dtype or torch_dtype, ignore_mismatched_sizes, choices)
         network.eval()
         return (network, match.loading_info()) if output_loading_info else network
 
     @classmethod
-    def _filled(cls, config: Any, weights: Weights, dtype: Any, ignore_mismatched: bool) -> tuple[Network, Match]:
-        tensors = read_tensors(weights)
+    def take_choices(cls, keywords: dict[str, Any]) -> dict[str, Any]:
+        """What `built_for` wants to know beside the configuration; it is removed from `keywords`."""
+        return {}
+
+    @classmethod
+    def built_for(cls, weights: Weights, config: Any, choices: dict[str, Any]) -> Network:
+        """The network that these weights are to fill."""
+        return cls(config)
+
+    @classmethod
+    def _filled(
+        cls, config: Any, weights: Weights, dtype: Any, ignore_mismatched: bool, choices: dict[str, Any]
+    ) -> tuple[Network, Match]:
         with torch.device("meta"):
-            network = cls(config)
+            network = cls.built_for(weights, config, choices)
         expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        match = match_names(expected, found, cls.base_model_prefix + ".", cls.head_prefix)
-        check_match(match, expected, cls.head_prefix, str(weights.paths[0]), ignore_mismatched=ignore_mismatched)
-        network.to(_wanted_dtype(dtype, config, tensors))
+        match = loading.match_checkpoint(
+            expected,
+            weights,
+            cls.base_model_prefix + ".",
+            cls.head_prefix,
+            ignore_mismatched_sizes=ignore_mismatched,
+            spare=cls.spare_names,
+        )
+        network.to(_wanted_dtype(dtype, config, weights))
         network.to_empty(device="cpu")
-        if match.missing or match.mismatched:
-            network.initialise()
-        # Copied, not borrowed: tensors read from safetensors are views of the file, which may be replaced meanwhile.
-        network.load_state_dict({name: tensors[source] for name, source in match.source.items()}, strict=False)
+        for module in {name.rpartition(".")[0]: None for name in expected if name not in match.source}:
+            network.reset_module(network.get_submodule(module))
+        own = network.state_dict()
+        # Tensor by tensor: the network is the only thing in memory of its own size.
+        for name, tensor in loading.matched_tensors(match, weights):
+            own[name].copy_(tensor)
+            del tensor
         return network, match
 
     def save_pretrained(
         self,
-        folder: str | os.PathLike[str],
+        save_directory: str | os.PathLike[str],
         *,
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
         processor: Any = None,
+        push_to_hub: bool = False,
+        **push_options: Any,
     ) -> None:
         """Writes config.json, model.safetensors (or pytorch_model.bin) and the processor's file if one is given.
 
         Weights above max_shard_size are cut into shards with an index. An earlier checkpoint in the folder is replaced
-        once everything is written; if that fails it stays, and CheckpointError is raised.
+        once everything is written; if that fails it stays, and CheckpointError is raised. push_to_hub: afterwards the
+        files go to the hub as well, as repo_id or else the folder's name; further keywords as in `push_to_hub`.
         """
-        self.config.architectures = [type(self).__name__]
-        self.config.dtype = self.dtype
-        files = {CONFIG_NAME: self.config.to_json_string().encode()}
-        if processor is not None:
-            files[PREPROCESSOR_NAME] = processor.to_json_string().encode()
-        shard_bytes = _bytes(max_shard_size)
-        write_checkpoint(Path(folder), files, self.state_dict(), safe=safe_serialization, shard_bytes=shard_bytes)
+        loading.save_checkpoint(
+            save_directory,
+            self.config,
+            type(self).__name__,
+            self.dtype,
+            self.state_dict(),
+            processor=processor,
+            safe_serialization=safe_serialization,
+            max_shard_size=max_shard_size,
+            push_to_hub=push_to_hub,
+            **push_options,
+        )
 
 
-def _wanted_dtype(dtype: Any, config: Any, tensors: dict[str, Tensor]) -> torch.dtype:
+def _wanted_dtype(dtype: Any, config: Any, weights: Weights) -> torch.dtype:
     if isinstance(dtype, torch.dtype):
         return dtype
     name = dtype or "float32"
     if name == "auto":
-        stored = next((str(tensor.dtype) for tensor in tensors.values() if tensor.is_floating_point()), "float32")
-        name = config.dtype or stored
+        name = config.dtype or stored_dtype(weights)
     found = getattr(torch, name.removeprefix("torch."), None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise UnsupportedConfig(f"dtype got {name!r}, expected a floating-point dtype of torch or 'auto'")
     return found
-
-
-def _bytes(size: int | str) -> int:
-    if isinstance(size, int):
-        return size
-    parts = _SIZE.fullmatch(size.strip())
-    if parts is None:
-        raise ValueError(f"max_shard_size got {size!r}, expected bytes or a size such as '5GB' or '200MiB'")
-    power = " KMG".index(parts[2].upper() or " ")
-    return int(float(parts[1]) * (1024 if parts[3] else 1000) ** power)
 
 
 def _recomputed(layer: nn.Module, x: Tensor) -> Tensor:

@@ -77,8 +77,8 @@ class _RegNet(Network):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-class RegNetModel(_RegNet):
-    """The feature extractor: a map per stage and their mean at the end."""
+class RegNetTrunk(_RegNet):
+    """Stem and stages, which the feature extractor and the backbone share."""
 
     def __init__(self, config: RegNetConfig) -> None:
         super().__init__(config)
@@ -89,6 +89,23 @@ class RegNetModel(_RegNet):
             for stage in layer_plan(config)
         ]
         self.encoder = nn.ModuleDict({"stages": nn.ModuleList(stages)})
+
+    def stage_maps(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """The stem's map and every stage's, (n, c, h, w). Raises ValueError for another number of channels."""
+        self.check_channels(pixel_values)
+        x = self.embedder["embedder"](pixel_values)
+        maps = [x]
+        for stage in cast("list[nn.ModuleDict]", self.encoder["stages"]):
+            x = self.through(stage["layers"].children(), x)
+            maps.append(x)
+        return tuple(maps)
+
+
+class RegNetModel(RegNetTrunk):
+    """The feature extractor: a map per stage and their mean at the end."""
+
+    def __init__(self, config: RegNetConfig) -> None:
+        super().__init__(config)
         self.pooler = nn.AdaptiveAvgPool2d((1, 1))
         self.initialise()
 
@@ -99,15 +116,12 @@ class RegNetModel(_RegNet):
 
         pixel_values: (n, num_channels, h, w). Raises ValueError for another number of channels.
         """
-        self.check_channels(pixel_values)
-        x = self.embedder["embedder"](pixel_values)
-        maps = [x]
-        for stage in cast("list[nn.ModuleDict]", self.encoder["stages"]):
-            x = self.through(stage["layers"].children(), x)
-            maps.append(x)
+        maps = self.stage_maps(pixel_values)
         wants_maps = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         output = BaseModelOutputWithPoolingAndNoAttention(
-            last_hidden_state=x, pooler_output=self.pooler(x), hidden_states=tuple(maps) if wants_maps else None
+            last_hidden_state=maps[-1],
+            pooler_output=self.pooler(maps[-1]),
+            hidden_states=maps if wants_maps else None,
         )
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,97 +14,22 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from regconv import ModelNotFound, RegNetConfig, RegNetForImageClassification, RegNetModel, describe
+from regconv import (
+    AutoConfig,
+    AutoImageProcessor,
+    ConvNextImageProcessor,
+    ModelNotFound,
+    RegNetConfig,
+    RegNetForImageClassification,
+    RegNetModel,
+    describe,
+)
 from regconv.hub import fetch_checkpoint
+from tests.regconv.hub_server import Hub
 
 NAME = "someone/tiny-regnet"
+OLDER_SOFTWARE = Path(__file__).parents[1] / "golden" / "older_software"
 URL = "/{repo_id}/resolve/{revision}/{filename}"
-
-
-def commit(folder: Path) -> str:
-    return hashlib.sha1(str(folder).encode()).hexdigest()
-
-
-class Hub:
-    """The repositories behind the server: (name, revision) -> folder; and what was asked of it."""
-
-    def __init__(self) -> None:
-        self.repositories: dict[str, dict[str, Path]] = {}
-        self.commits: dict[str, Path] = {}
-        self.after_config: Callable[[], None] = lambda: None
-        self.requests: list[str] = []
-        self.tokens: list[str | None] = []
-        self.endpoint = ""
-
-    def add(self, name: str, revision: str, folder: Path) -> None:
-        self.repositories.setdefault(name, {})[revision] = folder
-        self.commits[commit(folder)] = folder
-
-    def find(self, path: str) -> tuple[Path, str] | str:
-        """The file asked for and its commit, or the hub's word for what is missing."""
-        name, _, rest = path.lstrip("/").partition("/resolve/")
-        if name not in self.repositories:
-            return "RepoNotFound"
-        revision, _, file = rest.partition("/")
-        folder = self.repositories[name].get(revision) or self.commits.get(revision)
-        if folder is None:
-            return "RevisionNotFound"
-        return (folder / file, commit(folder)) if (folder / file).is_file() else "EntryNotFound"
-
-
-def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self.answer(with_body=False)
-
-        def do_GET(self) -> None:
-            self.answer(with_body=True)
-
-        def answer(self, with_body: bool) -> None:
-            hub.requests.append(f"{self.command} {self.path.rsplit('/', 1)[1]}")
-            hub.tokens.append(self.headers.get("Authorization"))
-            found = hub.find(self.path)
-            body = b"" if isinstance(found, str) else found[0].read_bytes()
-            self.send_response(404 if isinstance(found, str) else 200)
-            if isinstance(found, str):
-                self.send_header("X-Error-Code", found)
-                self.send_header("X-Error-Message", found)
-            else:
-                self.send_header("X-Repo-Commit", found[1])
-                self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body)
-                if self.path.endswith("/config.json"):
-                    hub.after_config()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Handler
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    served = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(served))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    served.endpoint = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", served.endpoint)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", served.endpoint + URL)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    try:
-        yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
@@ -153,6 +74,53 @@ def test_pickled_and_sharded_models(hub: Hub, layout: dict[str, Any], tiny_check
     network.save_pretrained(folder, **layout)
     hub.add(NAME, "main", folder)
     assert same_weights(network, RegNetModel.from_pretrained(NAME))
+
+
+@pytest.mark.parametrize("name", ["tf-regnet-y-h5", "tf-regnet-y-sharded-h5", "flax-regnet-y-sharded-msgpack"])
+def test_models_that_only_other_frameworks_saved(hub: Hub, name: str) -> None:
+    hub.add(NAME, "main", OLDER_SOFTWARE / name)
+    network = RegNetForImageClassification.from_pretrained(NAME)
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(OLDER_SOFTWARE / name))
+    flag = {f"from_{name.split('-')[0]}": True}
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(NAME, **flag))
+    with pytest.raises(ModelNotFound, match=r"but no weights of 'pt' \(model\.safetensors"):
+        RegNetForImageClassification.from_pretrained(NAME, from_pt=True)
+
+
+def test_one_framework_s_weights_are_fetched_beside_another_s(hub: Hub, tiny_checkpoint: Any) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    for file in (OLDER_SOFTWARE / "tf-regnet-y-h5").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    hub.add(NAME, "main", folder)
+    network = RegNetForImageClassification.from_pretrained(NAME, from_tf=True)
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(OLDER_SOFTWARE / "tf-regnet-y-h5"))
+    assert "GET model.safetensors" not in hub.requests
+
+
+def test_force_download_fetches_again(hub: Hub, tiny_checkpoint: Any) -> None:
+    hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
+    RegNetModel.from_pretrained(NAME)
+    hub.requests.clear()
+    RegNetModel.from_pretrained(NAME)
+    assert "GET model.safetensors" not in hub.requests
+    RegNetModel.from_pretrained(NAME, force_download=True)
+    assert "GET model.safetensors" in hub.requests
+    assert "GET config.json" in hub.requests
+
+
+@pytest.mark.parametrize("door", [RegNetConfig, AutoConfig, ConvNextImageProcessor, AutoImageProcessor, RegNetModel])
+def test_every_door_takes_the_hub_s_options(hub: Hub, door: Any, tiny_checkpoint: Any, tmp_path: Path) -> None:
+    hub.add(NAME, "v2", tiny_checkpoint("regnet-y"))
+    options = {"revision": "v2", "cache_dir": tmp_path / "elsewhere", "token": "hf_secret"}
+    with pytest.raises(ModelNotFound, match="offline"):
+        door.from_pretrained(NAME, **options, local_files_only=True)
+    assert hub.requests == []
+    assert door.from_pretrained(NAME, **options, force_download=True) is not None
+    assert set(hub.tokens) == {"Bearer hf_secret"}
+    hub.requests.clear()
+    assert door.from_pretrained(NAME, **options, local_files_only=True) is not None
+    assert hub.requests == []
+    assert not (tmp_path / "hub-cache").exists()
 
 
 def test_revisions_cache_folders_and_tokens_go_through(hub: Hub, tiny_checkpoint: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+from regconv.outputs import BackboneOutput
 from regconv.outputs import BaseModelOutputWithPoolingAndNoAttention as ModelOutput
 from regconv.outputs import ImageClassifierOutputWithNoAttention as ClassifierOutput
 
@@ -58,3 +59,10 @@ def test_pairs_make_an_output_and_copies_are_equal() -> None:
         assert type(again) is ModelOutput
         assert again == output
     assert isinstance(output, dict)
+
+
+def test_a_backbones_maps_are_one_tuple_and_attentions_are_none() -> None:
+    output = BackboneOutput(hidden_states=("s",), feature_maps=("a", "b"), attentions=None)
+    assert list(output) == ["feature_maps", "hidden_states"]
+    assert output.to_tuple() == (("a", "b"), ("s",))
+    assert output.attentions is None

@@ -12,17 +12,27 @@ from typing import Any
 import pytest
 import torch
 
-from regconv import (
-    ConvNextConfig,
-    ConvNextForImageClassification,
-    ConvNextModel,
-    RegNetConfig,
-    RegNetForImageClassification,
-    RegNetModel,
-)
+import regconv
+from regconv import ConvNextConfig, ConvNextModel, ConvNextV2Config, ConvNextV2Model, RegNetConfig, RegNetModel
 from regconv.layer_plan import layer_plan
+from regconv.published import PUBLISHED
 
 TABLE = json.loads((Path(__file__).parents[1] / "golden" / "published_variants.json").read_text())
+FAMILIES = {"regnet": "RegNet", "convnext": "ConvNext", "convnextv2": "ConvNextV2"}
+ROWS = [(model_type, name) for model_type in FAMILIES for name in TABLE[model_type]]
+
+
+def fields(model_type: str, name: str) -> dict[str, Any]:
+    """The configuration of a row of the table."""
+    depths, widths, third, _ = TABLE[model_type][name]
+    shared = {"depths": depths, "hidden_sizes": widths}
+    if model_type == "regnet":
+        return shared | {"groups_width": third, "layer_type": name[0], "num_labels": 1000}
+    return shared | {"num_labels": third}
+
+
+def class_name(model_type: str, name: str) -> str:
+    return FAMILIES[model_type] + ("Model" if name.endswith("-seer") else "ForImageClassification")
 
 
 def on_meta(kind: Any, config: Any) -> Any:
@@ -36,33 +46,48 @@ def map_shapes(network: Any, side: int) -> list[tuple[int, ...]]:
     return [tuple(one.shape[1:]) for one in maps]
 
 
-@pytest.mark.parametrize("name", TABLE["regnet"])
-def test_regnet(name: str) -> None:
-    depths, widths, groups_width, parameters = TABLE["regnet"][name]
-    config = RegNetConfig(
-        depths=depths, hidden_sizes=widths, groups_width=groups_width, layer_type=name[0], num_labels=1000
-    )
-    is_bare = name.endswith("-seer")
-    network = on_meta(RegNetModel if is_bare else RegNetForImageClassification, config)
+@pytest.mark.parametrize(("model_type", "name"), ROWS)
+def test_parameters_and_maps(model_type: str, name: str) -> None:
+    _, widths, _, parameters = TABLE[model_type][name]
+    config = regconv.AutoConfig.for_model(model_type, **fields(model_type, name))
+    network = on_meta(getattr(regconv, class_name(model_type, name)), config)
     assert network.num_parameters() == parameters
-    expected = [
-        (width, 224 // stride, 224 // stride) for width, stride in zip([32, *widths], [2, 4, 8, 16, 32], strict=True)
-    ]
+    stem, strides = (32, [2, 4, 8, 16, 32]) if model_type == "regnet" else (widths[0], [4, 4, 8, 16, 32])
+    expected = [(width, 224 // s, 224 // s) for width, s in zip([stem, *widths], strides, strict=True)]
     assert map_shapes(network, 224) == expected
 
 
-@pytest.mark.parametrize("name", TABLE["convnext"])
-def test_convnext(name: str) -> None:
-    depths, widths, labels, parameters = TABLE["convnext"][name]
-    network = on_meta(
-        ConvNextForImageClassification, ConvNextConfig(depths=depths, hidden_sizes=widths, num_labels=labels)
-    )
-    assert network.num_parameters() == parameters
-    expected = [(width, 224 // s, 224 // s) for width, s in zip([widths[0], *widths], [4, 4, 8, 16, 32], strict=True)]
-    assert map_shapes(network, 224) == expected
+@pytest.mark.parametrize(("model_type", "name"), ROWS)
+def test_transformers_has_the_same_names_and_shapes(model_type: str, name: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    kind, values = class_name(model_type, name), fields(model_type, name)
+    theirs = on_meta(getattr(transformers, kind), getattr(transformers, FAMILIES[model_type] + "Config")(**values))
+    ours = on_meta(getattr(regconv, kind), regconv.AutoConfig.for_model(model_type, **values))
+    shapes = [[(name, tuple(t.shape)) for name, t in network.state_dict().items()] for network in (ours, theirs)]
+    assert shapes[0] == shapes[1]
 
 
-@pytest.mark.parametrize(("kind", "config"), [(RegNetModel, RegNetConfig()), (ConvNextModel, ConvNextConfig())])
+def test_every_published_name_has_its_row() -> None:
+    rows = {model_type: set(TABLE[model_type]) for model_type in FAMILIES}
+    for name, model_type in PUBLISHED.items():
+        variant = name.removeprefix("facebook/").removeprefix(model_type).lstrip("-")
+        if model_type == "regnet":
+            assert variant in TABLE["regnet"], name
+            rows["regnet"].discard(variant)
+            continue
+        size, _, rest = variant.partition("-")
+        labels = 21841 if model_type == "convnext" and rest.endswith("22k") else 1000
+        found = [row for row in TABLE[model_type] if row.split("-")[0] == size and TABLE[model_type][row][2] == labels]
+        assert len(found) == 1, name
+        rows[model_type].discard(found[0])
+    assert not any(rows.values()), "rows that no published name uses"
+    assert len(PUBLISHED) == 32 + 15 + 18
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [(RegNetModel, RegNetConfig()), (ConvNextModel, ConvNextConfig()), (ConvNextV2Model, ConvNextV2Config())],
+)
 def test_default_configurations(kind: Any, config: Any) -> None:
     assert on_meta(kind, config).num_parameters() == TABLE["bare defaults"][config.model_type]
 

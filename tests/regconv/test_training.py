@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 import regconv
-from regconv.checkpoint import find_weights, read_tensors
+from regconv.checkpoint import find_weights
+from regconv.checkpoint_reading import read_tensors
 from regconv.errors import CheckpointError, TrainingError, UnsupportedConfig
 from regconv.torch.training import TrainingRecipe, loop, recipe_of, train_folder
 
@@ -60,7 +61,7 @@ def run(folder: Path, out: Path, recipe: TrainingRecipe, **options: Any) -> dict
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    return read_tensors(find_weights(folder))
+    return dict(read_tensors(find_weights(folder)))
 
 
 def assert_equal_weights(one: Path, other: Path) -> None:

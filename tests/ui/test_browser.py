@@ -228,7 +228,10 @@ def test_a_photo_of_the_library_is_taught_a_word(
     expect(page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
     expect(page.locator("#word")).to_have_count(0)  # an upload is not kept
     for number, word in enumerate(["night", "<b>day</b>"]):
-        page.locator("#neighbours li button").nth(4 * number).click()
+        photo = page.locator("#neighbours li button").nth(4 * number)
+        name = (photo.get_attribute("aria-label") or "").removeprefix("Search with ").split(",")[0]
+        photo.click()
+        expect(page.locator("#neighbours h2")).to_have_text(f"Photos like {name}")
         page.locator("#word textarea, #word input").fill(word)
         page.locator("#teach").click()
         expect(page.locator("#taught")).to_contain_text(f"{word}: 1 photo.")
