@@ -160,7 +160,7 @@ class Folders(RuleBasedStateMachine):
         scandir, self.patches = os.scandir, contextlib.ExitStack()
 
         def refused(folder: Any) -> Any:
-            if os.fspath(folder) in self.locked:
+            if not isinstance(folder, int) and os.fspath(folder) in self.locked:
                 raise PermissionError(13, "Permission denied", folder)
             return scandir(folder)
 
