@@ -11,7 +11,6 @@ beyond them is fetched then; where a job merged that away meanwhile, the catalog
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,19 +18,27 @@ import time
 import uuid
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from index.errors import LibraryError
+from index.errors import DamagedBackup, LibraryError
 from index.library import Library
-from index.progress import DONE, Progress
+from index.manifest import (
+    MANIFEST,
+    SHARDS,
+    THUMBNAILS,
+    CatalogFile,
+    Manifest,
+    manifest_of,
+    thumbnails_in,
+)
+from index.progress import DONE, Progress, step
 from storage.database import now
-from storage.shards import TEMPORARY, ShardFile, checksum_of, replaced
+from storage.shards import ShardFile, checksum_of, replaced
 from storage.snapshot import Snapshot, is_a_file, take_snapshot
 
-MANIFEST, SHARDS, THUMBNAILS, LOCK = "backup.json", "shards", "thumbnails", "backup.lock"
-FORMAT = 1
+LOCK = "backup.lock"
 ROUNDS = 10  # of copying the catalogue again because a job merged shards meanwhile
 OURS = re.compile(r"backup\.(json|lock)(\..*)?|shards|thumbnails|catalog-.*\.sqlite(-journal|-wal|-shm)?")
 SHOWN = 200  # thumbnails between two signs of life
@@ -41,41 +48,19 @@ SERVERS = (
 )
 
 
-@dataclass(frozen=True)
-class CatalogFile:
-    """The catalogue's file in a backup."""
-
-    file: str
-    bytes: int
-    checksum: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a backup holds."""
-
-    model: str
-    made_at: str
-    photos: dict[str, int]  # by state
-    catalog: CatalogFile | None
-    shards: list[ShardFile]
-    thumbnails: int
-    format: int = FORMAT
-
-
 @dataclass
 class Placed:
     """How many files came how."""
 
-    linked: int = 0
     copied: int = 0
-    kept: int = 0
+    kept: int = 0  # from an earlier backup
     bytes: int = 0  # copied
 
-    def count(self, how: str, size: int) -> None:
-        """One more."""
-        setattr(self, how, getattr(self, how) + 1)
-        self.bytes += size if how == "copied" else 0
+    def copy(self, source: Path, target: Path, *, durable: bool = True) -> None:
+        """Copy a file that is never changed to where it appears whole. Not by link: who damages one must not damage both."""
+        copy_whole(source, target, durable=durable)
+        self.copied += 1
+        self.bytes += target.stat().st_size
 
 
 @dataclass
@@ -84,6 +69,7 @@ class _Work:
 
     library: Library
     out: Path
+    born: str
     placed: Placed = field(default_factory=Placed)
     thumbnails: Placed = field(default_factory=Placed)
     sound: set[str] = field(default_factory=set)  # shards whose bytes in the backup were checked in this run
@@ -92,29 +78,26 @@ class _Work:
 def back_up(library: Library, out: str | Path) -> Generator[Progress, None, None]:
     """Make or renew the backup in the folder `out`; the last Progress carries counts and paths.
 
-    A kill or an error leaves the backup that was there. Raises LibraryError where `out` is something else than a backup, the
-    disk refuses, or a shard of the library is damaged.
+    A kill or an error leaves the backup that was there. Raises LibraryError where `out` is something else than a backup of this
+    very library, the disk refuses, or a shard of the library is damaged.
     """
     start = time.monotonic()
-    work = _Work(library, Path(out).expanduser().absolute())
+    work = _Work(library, Path(out).expanduser().absolute(), library.catalog.born())
     _check_place(library, work.out)
+    _check_same_library(work)
     with _disk_errors(work.out), alone(work.out):
         for name in (SHARDS, THUMBNAILS):
             (work.out / name).mkdir(parents=True, exist_ok=True)
         yield from _place_shards(work, library.catalog.all_shards())
         catalog, snapshot = yield from _catalog(work)
         yield from _place_thumbnails(work)
-        held = work.thumbnails.linked + work.thumbnails.copied + work.thumbnails.kept
-        manifest = Manifest(library.model, now().isoformat(), snapshot.photos, catalog, snapshot.shards, held)
-        with replaced(work.out / MANIFEST) as file:
-            file.write(json.dumps(asdict(manifest), indent=1).encode())
+        held = work.thumbnails.copied + work.thumbnails.kept
+        manifest = Manifest(
+            library.model, work.born, now().isoformat(), snapshot.photos, catalog, snapshot.shards, held
+        )
+        manifest.write(work.out)
         _sweep(work, manifest)
     yield step(DONE, 1, 1, report=_report(work, manifest, time.monotonic() - start))
-
-
-def step(phase: str, done: int, total: int | None, current: str | None = None, report: Any = None) -> Progress:
-    """A moment of copying: files, not pictures, so without their rate."""
-    return Progress(phase, done, total, 0, 0, 0, 0, 0, None, None, current, report)
 
 
 def _report(work: _Work, manifest: Manifest, seconds: float) -> dict[str, Any]:
@@ -125,10 +108,9 @@ def _report(work: _Work, manifest: Manifest, seconds: float) -> dict[str, Any]:
         "note": None if manifest.catalog is not None else SERVERS,
         "photos": manifest.photos,
         "shards": len(manifest.shards),
-        "shards_new": work.placed.linked + work.placed.copied,
+        "shards_new": work.placed.copied,
         "thumbnails": manifest.thumbnails,
-        "thumbnails_new": work.thumbnails.linked + work.thumbnails.copied,
-        "linked": work.placed.linked + work.thumbnails.linked,
+        "thumbnails_new": work.thumbnails.copied,
         "bytes_copied": work.placed.bytes + work.thumbnails.bytes,
         "seconds": round(seconds, 3),
     }
@@ -173,7 +155,7 @@ def _place_shards(work: _Work, shards: Iterable[ShardFile]) -> Iterator[Progress
             work.placed.kept += 1
         else:
             try:
-                work.placed.count(place(source, target), shard.bytes)
+                work.placed.copy(source, target)
             except FileNotFoundError as error:
                 if shard in work.library.catalog.all_shards():
                     raise LibraryError(f"{source} is not there. {_MEND}") from error
@@ -206,35 +188,15 @@ def _place_thumbnails(work: _Work) -> Iterator[Progress]:
                 work.thumbnails.kept += 1
             else:
                 target.parent.mkdir(exist_ok=True)
-                work.thumbnails.count(place(source, target, durable=False), size)
+                work.thumbnails.copy(source, target, durable=False)
         if done % SHOWN == 0:
             yield step("copying thumbnails", done, None, source.name)
 
 
-def thumbnails_in(folder: Path) -> Iterator[Path]:
-    """The thumbnails below a folder, one of its subfolders at a time."""
-    with suppress(FileNotFoundError):
-        for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
-            yield from (path for path in subfolder.iterdir() if not path.name.endswith(TEMPORARY))
-
-
-def place(source: Path, target: Path, *, durable: bool = True, link: bool = True) -> str:
-    """Bring a file that is never changed to another place, where it appears whole: "linked" or "copied"."""
-    half = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
-    if link:
-        try:
-            os.link(source, half)
-            half.replace(target)
-            return "linked"
-        except FileNotFoundError:
-            raise
-        except OSError:
-            pass  # another file system, or one without links
-        finally:
-            half.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both
+def copy_whole(source: Path, target: Path, *, durable: bool = True) -> None:
+    """Copy a file, which appears whole or not at all."""
     with source.open("rb") as original, replaced(target, durable=durable) as file:
         shutil.copyfileobj(original, file, 1 << 20)
-    return "copied"
 
 
 def _sweep(work: _Work, manifest: Manifest) -> None:
@@ -269,6 +231,21 @@ def _check_place(library: Library, out: Path) -> None:
     if out.exists() and (others := [name for name in os.listdir(out) if not OURS.fullmatch(name)]):
         raise LibraryError(
             f"{out} holds other things, such as {sorted(others)[0]}. Give a new folder, or that of a backup."
+        )
+
+
+def _check_same_library(work: _Work) -> None:
+    """A library made anew in the old one's place must not take the place of the old one's backup."""
+    if not (work.out / MANIFEST).exists():
+        return
+    try:
+        there = manifest_of(work.out)
+    except DamagedBackup:
+        return  # it is worth nothing as it is; its files are checked one by one
+    if there.born != work.born:
+        raise LibraryError(
+            f"The backup in {work.out} is of another library, made at {there.born} with {there.model}; the one in "
+            f"{work.library.folder} was made at {work.born}. Give a new folder."
         )
 
 

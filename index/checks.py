@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from index.compare import SAME, embedded_again
 from index.errors import LibraryError
 from index.library import Library
 from index.mend import INDEX_AGAIN, shifted_rows
-from regconv.errors import RegconvError, UnreadableImage
+from regconv.errors import RegconvError
 from storage.errors import ShardError
 from storage.listings import StampRow
 from storage.records import FileStamp
@@ -28,10 +29,8 @@ Asks = Callable[[Library, bool], tuple[bool, str]]
 PHOTOS = 10_000
 SHARD_BYTES = 1 << 30
 VECTORS = 100_000
-EMBEDDED_AGAIN = 8
 QUERIES = 100  # stored vectors that ask the index for themselves
 NEAREST = 10  # among which each must be
-SAME = 0.9995  # cosine that a picture embedded again must reach
 SAMPLED = " (a sample; --whole looks at all)"
 
 
@@ -48,6 +47,15 @@ def counts(library: Library, whole: bool) -> tuple[bool, str]:
     return ok, f"{counted[PRESENT]} photos are present, {counted['embedded']} of them have vectors" + (
         "" if ok else INDEX_AGAIN
     )
+
+
+def catalogue(library: Library, whole: bool) -> tuple[bool, str]:
+    """The catalogue contradicts itself nowhere: what a row points to is there."""
+    found = library.catalog.contradictions(whole)
+    if not found:
+        return True, "every row of the catalogue points to something that is there"
+    told = ", ".join(f"{count} {what}" for what, count in found.items())
+    return False, f"{told}; --mend gives up the vectors among them, `index` looks at the photos again, words stay"
 
 
 def files(library: Library, whole: bool) -> tuple[bool, str]:
@@ -174,35 +182,29 @@ def thumbnails(library: Library, whole: bool) -> tuple[bool, str]:
         missing += photo.digest is not None and not library.thumbnails.has(photo.digest)
     sampled = _sampled(library, looked)
     if missing:
-        return False, f"{missing} of {looked} photos have no thumbnail{sampled}; --mend makes them"
+        return (
+            False,
+            f"{missing} of {looked} photos have no whole thumbnail{sampled}; --mend makes them, where the photo is there",
+        )
     return True, f"every photo has its thumbnail{sampled}"
 
 
 def vectors(library: Library, whole: bool) -> tuple[bool, str]:
     """A sample, decoded and embedded again, agrees with what is stored."""
-    part = library.space.pooled
-    worst, compared = 1.0, 0
     try:
-        for photo in _some(library, EMBEDDED_AGAIN):
-            try:
-                decoded = library.decoder.picture(photo.path)
-            except UnreadableImage:
-                continue
-            stored = library.stored([photo.content_id or 0], part).get(photo.content_id or 0)
-            if decoded.digest != photo.digest or stored is None:
-                continue  # changed since: the next index run will see to it
-            fresh = library.backbone.embed(decoded.picture[None]).vectors[part][0]
-            length = float(np.linalg.norm(stored) * np.linalg.norm(fresh))
-            worst = min(worst, float(fresh @ stored) / length if length else 1.0)
-            compared += 1
+        compared = list(embedded_again(library, whole))
     except (RegconvError, LibraryError) as error:
         return False, f"could not be compared: {error}"
     if not compared:
         return True, "no photo was there, unchanged, to be embedded again"
-    return (
-        worst >= SAME,
-        f"{compared} photos embedded again agree with their stored vectors (lowest cosine {worst:.6f})",
-    )
+    worst, cosine = min(compared, key=lambda pair: pair[1])
+    wrong = sum(one < SAME for _, one in compared)
+    if wrong:
+        return False, (
+            f"{wrong} of {len(compared)} photos embedded again differ from their stored vectors (lowest cosine {cosine:.6f}, "
+            f"{worst.path}); --mend gives up the vectors that were made with them"
+        )
+    return True, f"{len(compared)} photos embedded again agree with their stored vectors (lowest cosine {cosine:.6f})"
 
 
 # samples
@@ -214,16 +216,6 @@ def _photos(library: Library, whole: bool) -> Iterator[StampRow]:
     if whole or newest <= PHOTOS:
         return library.catalog.stamps()
     return library.catalog.stamps(np.unique(np.random.default_rng().integers(1, newest + 1, PHOTOS)).tolist())
-
-
-def _some(library: Library, count: int) -> list[StampRow]:
-    """Up to so many present photos; of another part of the library each time."""
-    newest = library.catalog.newest_photo()
-    random = np.random.default_rng()
-    wanted = min(newest, 8 * count)  # some are gone
-    drawn = (random.choice(newest, wanted, replace=False, shuffle=True) + 1).tolist() if wanted else []
-    found = {photo.id: photo for photo in library.catalog.stamps(drawn)}
-    return [found[photo] for photo in drawn if photo in found][:count]
 
 
 def _sampled(library: Library, looked: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,17 @@ from index import checks
 from index.errors import LibraryError
 from index.library import Library
 from index.mend import mend as mend_derived
+from index.progress import DONE, Progress, step
 from index.recall import DEFAULT, advice, measured_recalls
 from index.vectors import faiss_device
 from regconv.errors import RegconvError
 from storage.errors import StorageError
+from storage.tables import GONE, PRESENT, UNREADABLE
 
 CHECKS: dict[str, checks.Asks] = {
     "database": checks.database,
     "photos": checks.counts,
+    "catalogue": checks.catalogue,
     "files": checks.files,
     "shards": checks.shards,
     "rows": checks.rows,
@@ -41,33 +44,62 @@ class Check:
 
 
 def examine(library: Library, *, recall: bool = False, mend: bool = False, whole: bool = False) -> dict[str, Any]:
-    """The library's health, as `doctor --json` prints it. With `mend`, what is derived is made again first.
+    """The library's health: see `examination`."""
+    *_, last = examination(library, recall=recall, mend=mend, whole=whole)
+    assert last.report is not None
+    return last.report
 
-    Large libraries are sampled, another sample each time; `whole` looks at all of it. Mending takes the library's lease
-    (JobRunning where a job is at work) and never touches what a user said or a photo.
+
+def examination(
+    library: Library, *, recall: bool = False, mend: bool = False, whole: bool = False
+) -> Generator[Progress, None, None]:
+    """Look at everything, one check after another; the last Progress carries the health, as `doctor --json` prints it.
+
+    With `mend`, what is derived is made again first. Large libraries are sampled, another sample each time; `whole` looks at
+    all of it. Mending takes the library's lease (JobRunning where a job is at work) and never touches what a user said or a
+    photo. Raises what `mend` raises.
     """
-    mended = mend_derived(library) if mend else []
-    answers = [_asked(library, name, check, whole) for name, check in CHECKS.items()]
+    mended = (yield from mend_derived(library)) if mend else []
+    answers = []
+    for done, (name, check) in enumerate(CHECKS.items()):
+        yield step(f"examining: {name}", done, len(CHECKS))
+        answers.append(_asked(library, name, check, whole))
     ill = {check.name for check in answers if not check.ok}
-    counts = library.catalog.counts(library.space_id)
+    recalls = None
+    if recall and not ill & FOR_RECALL:
+        yield step("measuring recall", 0, 1)
+        recalls = measured_recalls(library)
+    counts = _counts(library)
     embedded = counts.pop("embedded")
-    recalls = measured_recalls(library) if recall and not ill & FOR_RECALL else None
-    return {
-        "ok": not ill,
-        "photos": counts,
-        "embedded": embedded,
-        "faiss": faiss_device(),
-        "checks": [vars(check) for check in answers],
-        "mended": mended,
-        "recall_at_10": recalls and recalls[DEFAULT],
-        "recall": recalls,
-        "advice": advice(recalls or {}),
-    }
+    yield step(
+        DONE,
+        1,
+        1,
+        report={
+            "ok": not ill,
+            "photos": counts,
+            "embedded": embedded,
+            "faiss": faiss_device(),
+            "checks": [vars(check) for check in answers],
+            "mended": mended,
+            "recall_at_10": recalls and recalls[DEFAULT],
+            "recall": recalls,
+            "advice": advice(recalls or {}),
+        },
+    )
+
+
+def _counts(library: Library) -> dict[str, int | None]:
+    """Photos by state and how many have vectors; None where the catalogue is too damaged to count."""
+    try:
+        return dict(library.catalog.counts(library.space_id))
+    except StorageError:
+        return dict.fromkeys((PRESENT, UNREADABLE, GONE, "embedded"))
 
 
 def _asked(library: Library, name: str, check: Callable[[Library, bool], tuple[bool, str]], whole: bool) -> Check:
-    """A check's answer; one that meets a damaged shard has its answer."""
+    """A check's answer; one that meets a damaged shard, or a file that it may not read, has its answer."""
     try:
         return Check(name, *check(library, whole))
-    except (RegconvError, LibraryError, StorageError) as error:
+    except (RegconvError, LibraryError, StorageError, OSError) as error:
         return Check(name, False, str(error))

@@ -4,7 +4,8 @@ LibraryError
  ├─ NoLibrary        there is no library in that folder
  ├─ ModelMismatch    the library was made with another model, or the model's files have changed
  ├─ IndexMismatch    vectors or queries of another width than the index
- └─ NothingIndexed   none of the folders given could be read
+ ├─ NothingIndexed   none of the folders given could be read
+ └─ DamagedBackup    what a backup says that it holds can't be read
 """
 
 
@@ -26,3 +27,7 @@ class IndexMismatch(LibraryError):
 
 class NothingIndexed(LibraryError):
     """None of the folders given could be read."""
+
+
+class DamagedBackup(LibraryError):
+    """The backup's own list of what it holds can't be read."""

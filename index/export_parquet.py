@@ -26,7 +26,7 @@ def write(source: Source, file: BinaryIO) -> Iterator[tuple[int, int]]:
     except ImportError as error:
         raise LibraryError(
             f"Parquet needs pyarrow, which is not installed ({error}). Install it: python -m pip install -r "
-            "requirements-parquet.txt; or export to a file that ends in .npz, which needs nothing more."
+            "requirements.txt; or export to a file that ends in .npz, which needs nothing more."
         ) from error
     schema = _schema(source)
     with parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=list(TEXTS)) as writer:

@@ -52,6 +52,11 @@ class Progress:
         return values
 
 
+def step(phase: str, done: int, total: int | None, current: str | None = None, report: Any = None) -> Progress:
+    """A moment of a job that deals with other things than photos, and so without their rate."""
+    return Progress(phase, done, total, 0, 0, 0, 0, 0, None, None, current, report)
+
+
 class Rate:
     """Files a second over the last moments."""
 

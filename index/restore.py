@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from index.backup import (
-    FORMAT,
-    MANIFEST,
-    SERVERS,
-    SHARDS,
-    SHOWN,
-    THUMBNAILS,
-    CatalogFile,
-    Manifest,
-    place,
-    step,
-    thumbnails_in,
-)
+from index.backup import SERVERS, SHOWN, copy_whole
 from index.errors import LibraryError
-from index.progress import DONE, Progress
+from index.manifest import SHARDS, THUMBNAILS, Manifest, manifest_of, thumbnails_in
+from index.progress import DONE, Progress, step
 from storage.catalog import Catalog
 from storage.database import now, sqlite_url
 from storage.errors import JobRunning, StorageError
-from storage.shards import ShardFile, checksum_of
+from storage.shards import checksum_of
 
 HALF = ".restoring"
+OURS = re.compile(r"catalog\.sqlite.*|shards|thumbnails")  # what a kill may leave there
 
 
 def restore(
@@ -45,7 +35,7 @@ def restore(
     manifest = manifest_of(source)
     _check_catalog(manifest, database)
     in_the_way = _in_the_way(folder, force)
-    half = folder.with_name(folder.name + HALF)
+    half = _half(folder)
     try:
         shutil.rmtree(half, ignore_errors=True)  # what a kill left of an earlier try
         half.mkdir(parents=True)
@@ -56,7 +46,7 @@ def restore(
         raise LibraryError(f"The library could not be restored: {error}. {folder} is as it was.") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
-    thumbnails = sum(1 for _ in thumbnails_in(folder / THUMBNAILS))
+    held = sum(1 for _ in thumbnails_in(folder / THUMBNAILS))
     report = {
         "library": str(folder),
         "backup": str(source),
@@ -65,33 +55,20 @@ def restore(
         "photos": counts,
         "shards": len(manifest.shards),
         "shards_missing": missing,  # of a server's catalogue that is younger than the backup: `doctor --mend`
-        "thumbnails": thumbnails,
-        "thumbnails_missing": max(0, manifest.thumbnails - thumbnails),
+        "thumbnails": held,
+        "thumbnails_missing": max(0, manifest.thumbnails - held),
         "moved_aside": None if moved is None else str(moved),
         "seconds": round(time.monotonic() - start, 3),
     }
     yield step(DONE, 1, 1, report=report)
 
 
-def manifest_of(backup: Path) -> Manifest:
-    """What a backup says that it holds. Raises LibraryError where there is no backup, or one of a newer RegConv."""
-    try:
-        values = json.loads((backup / MANIFEST).read_bytes())
-    except FileNotFoundError as error:
-        raise LibraryError(
-            f"There is no whole backup in {backup}: it has no {MANIFEST}. Give the folder of `backup --out`."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise LibraryError(
-            f"{backup / MANIFEST} can't be read: {error}. Without it nothing says what the backup holds."
-        ) from error
-    if values["format"] != FORMAT:
-        raise LibraryError(
-            f"The backup in {backup} has format {values['format']}, this RegConv knows {FORMAT}. Use the newer one."
-        )
-    shards = [ShardFile(**shard) for shard in values.pop("shards")]
-    catalog = values.pop("catalog")
-    return Manifest(catalog=None if catalog is None else CatalogFile(**catalog), shards=shards, **values)
+def _half(folder: Path) -> Path:
+    """Where the library is put together. Raises LibraryError where something else has that name."""
+    half = folder.with_name(folder.name + HALF)
+    if half.exists() and (not half.is_dir() or not all(OURS.fullmatch(name) for name in os.listdir(half))):
+        raise LibraryError(f"{half} is in the way and not of an earlier try. Give it another name, then restore again.")
+    return half
 
 
 def _check_catalog(manifest: Manifest, database: str | None) -> None:
@@ -129,7 +106,7 @@ def _in_the_way(folder: Path, force: bool) -> bool:
 
 
 def _copy(source: Path, manifest: Manifest, half: Path) -> Iterator[Progress]:
-    """Copy everything, checking the bytes of what can't be made again. Never by link: the backup stays a thing of its own."""
+    """Copy everything, checking the bytes of what can't be made again."""
     (half / SHARDS).mkdir()
     (half / THUMBNAILS).mkdir()
     files = [(SHARDS + "/" + shard.file, SHARDS + "/" + shard.file, shard.checksum) for shard in manifest.shards]
@@ -138,7 +115,7 @@ def _copy(source: Path, manifest: Manifest, half: Path) -> Iterator[Progress]:
     for done, (name, target, checksum) in enumerate(files):
         yield step("copying", done, len(files), name)
         try:
-            place(source / name, half / target, link=False)
+            copy_whole(source / name, half / target)
         except FileNotFoundError as error:
             raise LibraryError(
                 f"The backup in {source} is not whole: {name} is missing. Nothing was restored."
@@ -150,7 +127,7 @@ def _copy(source: Path, manifest: Manifest, half: Path) -> Iterator[Progress]:
     for done, thumbnail in enumerate(thumbnails_in(source / THUMBNAILS)):
         target_path = half / THUMBNAILS / thumbnail.parent.name / thumbnail.name
         target_path.parent.mkdir(exist_ok=True)
-        place(thumbnail, target_path, durable=False, link=False)
+        copy_whole(thumbnail, target_path, durable=False)
         if done % SHOWN == 0:
             yield step("copying thumbnails", done, manifest.thumbnails, thumbnail.name)
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, func, or_, select
 
 from storage.database import chunks, reading
 from storage.shards import ShardFile
-from storage.tables import PRESENT, UNREADABLE, Content, Label, Mark, Photo, Shard, Vector
+from storage.tables import GONE, PRESENT, UNREADABLE, Base, Content, Label, Mark, Photo, Shard, Space, Vector
 
 STREAMED = 5000  # rows in memory at a time
 
@@ -114,6 +114,11 @@ class Listings:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield Listing(connection)
 
+    def born(self) -> str:
+        """When the library was made, as ISO has it: its first space's time, which goes with it wherever it is copied."""
+        with reading(self.engine) as connection:
+            return connection.execute(select(Space.created_at).order_by(Space.id).limit(1)).scalar_one().isoformat()
+
     def all_shards(self) -> list[ShardFile]:
         """The shards of all spaces, oldest first."""
         columns = (getattr(Shard, name) for name in ShardFile.__dataclass_fields__)
@@ -133,6 +138,28 @@ class Listings:
             for chunk in chunks(photos):
                 yield from (StampRow(*row) for row in connection.execute(statement.where(Photo.id.in_(chunk))))
 
+    def contradictions(self, whole: bool) -> dict[str, int]:
+        """What the catalogue says that can't be, in words, and how many rows say so. Labels, of which there are most: `whole`."""
+        no_content = Content.id.is_(None)
+        questions = {
+            "photos of no known state": _count(Photo).where(Photo.state.not_in((PRESENT, UNREADABLE, GONE))),
+            "present photos without content": _count(Photo).where(Photo.state == PRESENT, Photo.content_id.is_(None)),
+            "photos of a content that is not there": _count(Photo)
+            .outerjoin(Content, Content.id == Photo.content_id)
+            .where(Photo.content_id.is_not(None), no_content),
+            "vectors of a content that is not there": _count(Vector).outerjoin(Content).where(no_content),
+            "vectors in a shard that is not known": _count(Vector).outerjoin(Shard).where(Shard.id.is_(None)),
+            "vectors beyond the end of their shard": _count(Vector)
+            .join(Shard)
+            .where(or_(Vector.row < 0, Vector.row >= Shard.rows)),
+            "words of a content that is not there": _count(Mark).outerjoin(Content).where(no_content),
+        }
+        if whole:
+            questions["labels of a content that is not there"] = _count(Label).outerjoin(Content).where(no_content)
+        with reading(self.engine) as connection:
+            counted = {words: connection.execute(asked).scalar_one() for words, asked in questions.items()}
+        return {words: count for words, count in counted.items() if count}
+
     def vector_digests(self, shard_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(rows int64 (n,), content ids int64 (n,), the contents' digests uint8 (n, 32)) of a shard's vectors."""
         statement = select(Vector.row, Vector.content_id, Content.digest).join(Content)
@@ -140,6 +167,10 @@ class Listings:
             found = connection.execute(statement.where(Vector.shard_id == shard_id).order_by(Vector.row)).all()
         digests = np.frombuffer(bytes.fromhex("".join(row[2] for row in found)), np.uint8).reshape(-1, 32)
         return _column(found, 0), _column(found, 1), digests
+
+
+def _count(table: type[Base]) -> Select:
+    return select(func.count()).select_from(table)
 
 
 def _column(rows: Sequence[Sequence], number: int) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from storage.shards import replaced
+
+START, END = b"\xff\xd8", b"\xff\xd9"  # of a JPEG file
 
 
 class ThumbnailStore:
@@ -18,9 +21,13 @@ class ThumbnailStore:
         return self.folder / digest[:2] / f"{digest}.jpg"
 
     def has(self, digest: str) -> bool:
-        """Whether the thumbnail was made; an empty file is what a power cut leaves of one."""
+        """Whether the thumbnail is there from its first byte to its last: a power cut may leave an empty file, or half of one."""
         try:
-            return self.path(digest).stat().st_size > 0
+            with self.path(digest).open("rb") as file:
+                if file.read(2) != START or file.seek(0, os.SEEK_END) < 4:
+                    return False
+                file.seek(-2, os.SEEK_END)
+                return file.read(2) == END
         except FileNotFoundError:
             return False
 

@@ -126,3 +126,9 @@ class VectorRows:
         with writing(self.engine) as connection:
             for chunk in chunks(contents):
                 connection.execute(delete(Vector).where(Vector.content_id.in_(chunk), Vector.space_id == space_id))
+
+    def drop_lost_vectors(self, space_id: int) -> int:
+        """Forget the vectors whose shard the catalogue no longer has, and how many they were."""
+        lost = Vector.shard_id.not_in(select(Shard.id))
+        with writing(self.engine) as connection:
+            return connection.execute(delete(Vector).where(Vector.space_id == space_id, lost)).rowcount

@@ -143,10 +143,10 @@ def unteach(settings: Settings, words: tuple[str, ...]) -> Answer:
 @click.option("--whole", is_flag=True, help="Look at every file, vector and thumbnail instead of a sample.")
 def doctor(settings: Settings, recall: bool, mend: bool, whole: bool) -> Answer:
     """Check that files, catalogue, vectors and index agree."""
-    from index.doctor import examine
+    from index.doctor import examination
 
     with settings.open() as library:
-        health = examine(library, recall=recall, mend=mend, whole=whole)
+        health = _followed(settings, examination(library, recall=recall, mend=mend, whole=whole))
     return Answer(health, terminal.health_text(health), DONE if health["ok"] else COULD_NOT)
 
 

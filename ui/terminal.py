@@ -95,11 +95,6 @@ def backup_text(report: dict[str, Any]) -> str:
         f"{sum(report['photos'].values())} photos, {report['shards']} vector shards ({report['shards_new']} new) and "
         f"{report['thumbnails']} thumbnails ({report['thumbnails_new']} new) are in the backup; the photos' files are not."
     )
-    if report["linked"]:
-        lines.append(
-            f"{report['linked']} files are links to the library's own, for it lies on the same disk: that saves from deletion, "
-            "not from the disk's end."
-        )
     lines.append(f"{shown(report['backup'])} is whole after {duration(report['seconds'])}.")
     return "\n".join(lines)
 
