@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Collection, Iterator
 
-from index.scan import Unlisted, is_empty
+from index.scan import Unlisted, is_empty, mount_point
 from storage.catalog import Catalog
 from storage.records import Filter
 
@@ -32,10 +32,11 @@ class Mounts:
     def absent(self, root: str, met: Collection[str], unlisted: Collection[str]) -> Iterator[Unlisted]:
         """The known mount points below a root where no disk is now. `met` are those of this scan, which are remembered.
 
-        A mount point that has become an ordinary folder with something in it is forgotten, as is one without photos.
+        Remembered too is where the root's own disk begins: a later run may be given a folder above it. A mount point that
+        has become an ordinary folder with something in it is forgotten, as is one without photos.
         """
-        inside = {path for path in self._known if path.startswith(os.path.join(root, ""))}
-        kept = set(met)
+        inside = {path for path in self._known if os.path.join(path, "").startswith(os.path.join(root, ""))}
+        kept = {*met, *_own_disk(root)}
         for path in sorted(inside - kept):
             if path.startswith(tuple(os.path.join(folder, "") for folder in unlisted)) or path in unlisted:
                 kept.add(path)  # what lies there is spared already
@@ -54,3 +55,11 @@ class Mounts:
         if known != self._known:
             self._known = known
             self._catalog.remember(SETTING, json.dumps(sorted(known)))
+
+
+def _own_disk(root: str) -> list[str]:
+    try:
+        point = mount_point(root)
+    except OSError:
+        return []  # the scan has said why
+    return [] if point is None else [point]

@@ -69,6 +69,18 @@ def device_of(folder: str) -> int:
     return os.stat(folder).st_dev
 
 
+def mount_point(folder: str) -> str | None:
+    """The folder, or the one above it, on which its disk begins; None for the disk that all others are mounted on.
+
+    Raises OSError where the folder is not there.
+    """
+    device = device_of(folder)
+    above = os.path.dirname(folder)
+    while above != folder and device_of(above) == device:
+        folder, above = above, os.path.dirname(above)
+    return None if above == folder else folder
+
+
 def is_empty(root: str) -> bool:
     """Whether a folder has no entries at all: what is left where a disk was mounted looks so."""
     with os.scandir(root) as listing:
