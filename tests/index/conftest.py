@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ import index.library
 from index.decode_worker import Decoded, DecodeTask, Failure, decode_file
 from index.job import index_folder
 from index.library import Library
+from index.teach import teach
 from regconv.backbone import Parts
 from regconv.errors import UnreadableImage
 from regconv.images import Limits, Recipe
@@ -160,6 +163,29 @@ def fill() -> Callable[..., list[int]]:
         return [paths[path] for path in vectors]
 
     return fill_one
+
+
+@pytest.fixture
+def lived_in(
+    open_library: Callable[..., Library], photos: Path, paint: Callable[..., Path], run: Callable[..., Any]
+) -> Library:
+    """A library with all that one can have: odd names, a copy, a gone and an unreadable photo, EXIF, taught words, two shards."""
+    library = open_library()
+    paint(photos / "lost.png", "rose", seed=5)
+    run(library, photos)
+    (photos / "lost.png").unlink()
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Maker", "Model \u00e9"
+    exif.get_ifd(0x8769)[0x9003] = "2020:01:02 03:04:05"
+    paint(photos / "with\na line and \u00fc.png", "lime", seed=6, exif=exif)
+    paint(photos / os.fsdecode(b"no-utf8-\xff\xfe.png"), "blue", seed=7)
+    paint(photos / f"{'x' * 251}.png", "green", seed=8)
+    shutil.copy(photos / "red.png", photos / "the same as red.png")
+    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    run(library, photos)
+    named = {Path(photo.path).stem: photo.content_id or 0 for photo in library.catalog.photos_in("present", 99)}
+    teach(library, {"warm": [named["red"], named["rose"]], "cold \u2744": [named["blue"]]})
+    return library
 
 
 class InlineDecoder:
