@@ -8,17 +8,17 @@ that are ranked again by the stored vectors. The times and recalls behind the th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-MEMORY_SHARE = 0.5  # of what is free: the rest is for the network and the decoders
+MEMORY_SHARE = 0.5  # of what is free on the GPU: the rest is for the network
 EXACT_UP_TO = 20_000
 # One bit a number tells too little where there are few numbers: those get a byte each.
 NARROW = 128
 CODES_MS = 10e-6  # of one core, for a candidate of 512 numbers, measured; grows with the width
 LATENCY_MS = 5.0
 LISTS_PER_ROOT = 4  # lists for sqrt(count) vectors, by FAISS' guidelines
-PROBES = 64
-CANDIDATES = 200
+PROBES = 128
+CANDIDATES = 200  # at a width of 512: the fewer numbers, the rougher the codes' order
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Choice:
     """A kind of index, and how it is asked.
 
     kind: "exact" (float32, brute force), "codes" (short codes of all vectors), "lists" (the same in lists, of which `probes`
-    are read), each but the first with `candidates` ranked again in float32. factory: FAISS' own words for it. gpu: with a
-    float16 clone on the GPU.
+    are read), each but the first with `candidates` ranked again in float32. factory: FAISS' own words for it. gpu: a float16
+    copy on the GPU proposes the candidates.
     """
 
     kind: str
@@ -40,23 +40,23 @@ class Choice:
     @property
     def exact(self) -> bool:
         """Whether ids and scores are those of brute force in float32."""
-        return self.kind == "exact" and not self.gpu
+        return self.kind == "exact"
 
 
 EXACT = Choice("exact", "Flat")
 
 
-def choose(count: int, dim: int, *, gpu_memory: int | None, cpu_memory: int, latency_ms: float = LATENCY_MS) -> Choice:
-    """The index for `count` vectors of width `dim`, given free bytes on the CPU and on the GPU (None: no GPU for FAISS).
+def choose(count: int, dim: int, *, gpu_memory: int | None, latency_ms: float = LATENCY_MS) -> Choice:
+    """The index for `count` vectors of width `dim`, given the GPU's free bytes (None: no GPU for FAISS).
 
-    On a GPU a float16 clone of the exact index, where both fit into half of the free memory. On the CPU exact up to
-    EXACT_UP_TO, then codes, then lists once reading all codes would take longer than `latency_ms`.
+    Exact up to EXACT_UP_TO, which takes a millisecond; then codes, then lists once reading all codes would take longer than
+    `latency_ms`. Where half of the GPU's free memory holds all vectors in float16 it searches those, and the codes stand by
+    for what it cannot do.
     """
-    fits = count * dim * 4 <= cpu_memory * MEMORY_SHARE
-    if fits and gpu_memory is not None and count * dim * 2 <= gpu_memory * MEMORY_SHARE:
-        return Choice("exact", "Flat", gpu=True)
     if count <= EXACT_UP_TO:
         return EXACT
+    if gpu_memory is not None and count * dim * 2 <= gpu_memory * MEMORY_SHARE:
+        return replace(as_codes(dim), gpu=True)
     if count * CODES_MS * dim / 512 <= latency_ms:
         return as_codes(dim)
     return in_lists(dim, 2 ** round(math.log2(LISTS_PER_ROOT * math.sqrt(count))))
@@ -64,21 +64,25 @@ def choose(count: int, dim: int, *, gpu_memory: int | None, cpu_memory: int, lat
 
 def as_codes(dim: int) -> Choice:
     """Short codes of vectors of width `dim`, all of them read for a query."""
-    return Choice("codes", _code(dim), candidates=CANDIDATES)
+    return Choice("codes", _code(dim), candidates=_candidates(dim))
 
 
 def in_lists(dim: int, lists: int) -> Choice:
     """The same in so many lists."""
     rotation, _, code = _code(dim).rpartition(",")
     factory = f"{rotation + ',' if rotation else ''}IVF{lists},{code}"
-    return Choice("lists", factory, candidates=CANDIDATES, lists=lists, probes=min(lists, PROBES))
+    return Choice("lists", factory, candidates=_candidates(dim), lists=lists, probes=min(lists, PROBES))
+
+
+def _candidates(dim: int) -> int:
+    return max(CANDIDATES, CANDIDATES * 512 // dim)
 
 
 def _code(dim: int) -> str:
     return "SQ8" if dim <= NARROW else "RR,RaBitQfs"
 
 
-def has_outgrown(choice: Choice, count: int, dim: int, *, gpu_memory: int | None, cpu_memory: int) -> bool:
+def has_outgrown(choice: Choice, count: int, dim: int) -> bool:
     """Whether an index of this kind should be built anew as another one.
 
     Only well beyond the threshold, so that a library at its edge is not built again and again.
@@ -86,7 +90,7 @@ def has_outgrown(choice: Choice, count: int, dim: int, *, gpu_memory: int | None
     if choice.gpu:
         return False
     kinds = ("exact", "codes", "lists")
-    fitting = choose(int(count / 1.5), dim, gpu_memory=None, cpu_memory=cpu_memory)
+    fitting = choose(int(count / 1.5), dim, gpu_memory=None)
     if kinds.index(fitting.kind) > kinds.index(choice.kind):
         return True
     return choice.kind == "lists" and fitting.lists > 2 * choice.lists

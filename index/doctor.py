@@ -8,11 +8,11 @@ from typing import Any
 
 from index import checks
 from index.errors import LibraryError
+from index.gpu import faiss_device
 from index.library import Library
 from index.mend import mend as mend_derived
 from index.progress import DONE, Progress, step
 from index.recall import DEFAULT, advice, measured_recalls
-from index.vectors import faiss_device
 from regconv.errors import RegconvError
 from storage.errors import StorageError
 from storage.tables import GONE, PRESENT, UNREADABLE

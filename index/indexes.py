@@ -87,7 +87,7 @@ class Indexes:
         if not index.is_trained:
             sample = self.stored.sample(index.trained_on(len(self.stored)))
             known, vectors = self.stored.of(sample, part)
-            index.train(vectors[known])
+            index.train(vectors if known.all() else vectors[known])  # no copy of what may be 300 MB
         return _Held(index, 0)
 
     def _source(self, part: str) -> Source:
@@ -103,5 +103,6 @@ class Indexes:
             for where, vectors in float32_slices(mapped, part):
                 used = content_of[where] >= 0
                 held.index.add(content_of[where][used], vectors[used])
+            self.stored.release()
             held.last_shard, held.is_saved = shard_id, False  # the next one may be damaged: this one is inside
         held.last_shard = newest

@@ -69,7 +69,7 @@ def _recall(library: Library, asked: np.ndarray, one: _Asked, k: int) -> float:
     found = 0
     for row, content in enumerate(asked.tolist()):
         queries = {part: one.queries[part][row] for part in one.weights}
-        scores, contents, _ = search._ranked(library, queries, one.weights, k + 1, None)
+        scores, contents = search.nearest_contents(library, queries, one.weights, k + 1)
         others = [score for score, other in zip(scores, contents, strict=True) if other != content][:k]
         found += sum(score >= one.best[row, -1] - EVEN for score in others)
     return found / (len(asked) * k)
@@ -98,6 +98,7 @@ def _stored(library: Library) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(rows), SLICE):
             where = slice(start, start + SLICE)
             yield contents[where], mapped[rows[where]]
+        library.vectors.release()
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from index.errors import LibraryError
 from index.library import Library
 from index.look import Example, glance_at
+from index.vectors import VectorIndex
 from regconv.errors import UnreadableImage
 from storage.records import Filter, PhotoRecord
 
@@ -36,6 +37,16 @@ class Answer:
 
     neighbours: list[Neighbour]
     exact: bool
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A part of a search: what it is compared with, float32 (d,) of unit length, and how much that counts."""
+
+    part: str
+    weight: float
+    query: np.ndarray
+    index: VectorIndex
 
 
 def example_of_file(library: Library, path: str) -> Example:
@@ -96,34 +107,44 @@ def find_similar(
     if not plus:
         raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
     weights = weights or {library.space.pooled: 1.0}
-    queries = {part: _query(part, plus, minus) for part in weights}
-    total = len(library.index(next(iter(weights))))
+    asked = _asked(library, {part: _query(part, plus, minus) for part in weights}, weights)
+    total = len(asked[0].index)
     allowed = None
     wanted = k + len(without) + 16
     if where:
         # What passes a broad filter is among the nearest of all; only for a narrow one all that it leaves is looked up.
-        answer, is_all = _among(library, queries, weights, max(wanted, UNFILTERED), None, where, without)
+        answer, is_all = _among(library, asked, max(wanted, UNFILTERED), None, where, without)
         if len(answer.neighbours) >= k or is_all:
             return Answer(answer.neighbours[:k], answer.exact)
         allowed = library.catalog.matching(where, library.space_id)
     while True:
-        answer, is_all = _among(library, queries, weights, wanted, allowed, where, without)
+        answer, is_all = _among(library, asked, wanted, allowed, where, without)
         if len(answer.neighbours) >= k or is_all or wanted >= total:
             return Answer(answer.neighbours[:k], answer.exact)
         wanted *= 4  # many of the nearest are gone: look further
 
 
+def nearest_contents(
+    library: Library, queries: Mapping[str, np.ndarray], weights: Mapping[str, float], k: int
+) -> tuple[list[float], list[int]]:
+    """(scores, content ids) of the k contents nearest to unit vectors float32 (d,) by part, whatever their photos are."""
+    return _ranked(library, _asked(library, queries, weights), k, None)[:2]
+
+
+def _asked(library: Library, queries: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> list[_Asked]:
+    return [_Asked(part, weight, queries[part], library.index(part)) for part, weight in weights.items()]
+
+
 def _among(
     library: Library,
-    queries: Mapping[str, np.ndarray],
-    weights: Mapping[str, float],
+    asked: Sequence[_Asked],
     wanted: int,
     allowed: np.ndarray | None,
     where: Filter,
     without: Collection[int],
 ) -> tuple[Answer, bool]:
     """The photos that may be found among the `wanted` nearest contents, and whether there are no more contents."""
-    scores, contents, exact = _ranked(library, queries, weights, wanted, allowed)
+    scores, contents, exact = _ranked(library, asked, wanted, allowed)
     found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in without]
     photos = library.catalog.photos([content for content, _ in found], where, library.space_id)
     # Rounding may lift a cosine above 1 by a bit of its last digit.
@@ -141,45 +162,36 @@ def _query(part: str, plus: Sequence[Example], minus: Sequence[Example]) -> np.n
 
 
 def _ranked(
-    library: Library,
-    queries: Mapping[str, np.ndarray],
-    weights: Mapping[str, float],
-    k: int,
-    allowed: np.ndarray | None,
+    library: Library, asked: Sequence[_Asked], k: int, allowed: np.ndarray | None
 ) -> tuple[list[float], list[int], bool]:
     """(scores, content ids, exact) of the best k contents."""
-    if len(weights) == 1:
-        (part,) = weights
-        index = library.index(part)
-        scores, ids = index.search(queries[part][None], k, allowed)
-        found = ids[0] >= 0
-        return scores[0][found].tolist(), ids[0][found].tolist(), index.exact
-    return _ranked_by_parts(library, queries, weights, k, allowed)
+    if len(asked) > 1:
+        return _ranked_by_parts(library, asked, k, allowed)
+    index = asked[0].index
+    scores, ids = index.search(asked[0].query[None], k, allowed)
+    found = ids[0] >= 0
+    return scores[0][found].tolist(), ids[0][found].tolist(), index.exact
 
 
 def _ranked_by_parts(
-    library: Library,
-    queries: Mapping[str, np.ndarray],
-    weights: Mapping[str, float],
-    k: int,
-    allowed: np.ndarray | None,
+    library: Library, asked: Sequence[_Asked], k: int, allowed: np.ndarray | None
 ) -> tuple[list[float], list[int], bool]:
     """Candidates from each part, ranked exactly by the weighted mean of the parts' cosines."""
     proposed = max(CANDIDATES, k)
     candidates: set[int] = set()
     exact = True
-    for part in weights:
-        index = library.index(part)
-        candidates.update(index.propose(queries[part][None], proposed, allowed)[0].tolist())
-        exact = exact and index.exact and proposed >= (len(index) if allowed is None else len(allowed))
+    for one in asked:
+        candidates.update(one.index.propose(one.query[None], proposed, allowed)[0].tolist())
+        exact = exact and one.index.exact and proposed >= (len(one.index) if allowed is None else len(allowed))
     contents = np.array(sorted(candidates - {-1}), np.int64)
     scores = np.zeros(len(contents), np.float32)
     kept = np.ones(len(contents), bool)
-    for part, weight in weights.items():
-        known, vectors = library.vectors.of(contents, part)
+    total = sum(one.weight for one in asked)
+    for one in asked:
+        known, vectors = library.vectors.of(contents, one.part)
         kept &= known
         lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
-        scores += np.float32(weight / sum(weights.values())) * (vectors @ queries[part] / lengths)
+        scores += np.float32(one.weight / total) * (vectors @ one.query / lengths)
     contents, scores = contents[kept], scores[kept]
     best = np.lexsort((contents, -scores))[:k]
     return scores[best].tolist(), contents[best].tolist(), exact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from contextlib import suppress
@@ -15,6 +16,8 @@ from storage.errors import ShardError
 from storage.records import GenerationRecord
 from storage.shards import ADVICE, ShardFile, ShardStore
 
+PAGE = mmap.PAGESIZE
+MOST_TOUCHED = 128 << 20
 _PLACE = np.dtype([("content", "<i8"), ("shard", "<i8"), ("row", "<i4")])
 
 
@@ -30,6 +33,7 @@ class Stored:
         self._take(np.empty(0, _PLACE))
         self._mapped: dict[int, np.memmap] = {}
         self._files: dict[int, ShardFile] = {}
+        self._touched = 0  # bytes of mapped pages since the last release
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -71,6 +75,9 @@ class Stored:
                 else:
                     _check_row(int(rows[group].max()), mapped)
                     found[group] = mapped[part][rows[group]]
+            self._touched += len(asked) * (self.dtype.itemsize // PAGE + 2) * PAGE
+            if self._touched > MOST_TOUCHED:
+                self.release()
             return known, found
 
     def rows_of(self, shard_id: int, last_row: int) -> np.ndarray:
@@ -81,6 +88,14 @@ class Stored:
             raise ShardError(f"The shard {shard_id} is no longer in the catalogue. {ADVICE}")
         _check_row(int(last_row), mapped)
         return mapped
+
+    def release(self) -> None:
+        """Hand the pages that were read back to the system's cache, so that this process does not grow by the library."""
+        with self._lock:
+            for mapped in self._mapped.values():
+                if isinstance(mapped.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                    mapped.base.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
 
     def sample(self, count: int) -> np.ndarray:
         """So many of the contents, int64, ascending, drawn alike each time."""

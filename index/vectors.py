@@ -1,54 +1,35 @@
 """VectorIndex: nearest neighbours by cosine over FAISS, on the GPU where the installed FAISS has it and a device answers.
 
-FAISS' letters (D, I, xb, xq) stay in this file. Small indexes hold the vectors and are exact; large ones hold short codes,
-which propose candidates that are ranked again by the stored vectors in float32. The CPU index is the truth: adds and removals
-go there; the GPU holds a float16 clone for searching, made again after a change (FAISS' GPU indexes can't remove and ignore id
-selectors).
+FAISS' letters (D, I, xb, xq) stay in this file and gpu.py. Small indexes hold the vectors and are exact; large ones hold short
+codes, which propose candidates that are ranked again by the stored vectors in float32. Where there is a GPU with room, a float16
+copy on it proposes in their place.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
-import psutil
 
 from index.choose import EXACT, Choice, as_codes, choose, has_outgrown, in_lists
 from index.errors import IndexMismatch
+from index.gpu import GpuCopy, free_memory, learn_lists_on_gpu
 
+_log = logging.getLogger(__name__)
 # contents int64 (n,) -> which have a vector, bool (n,), and the vectors, float32 (n, dim)
 Source = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-GPU_MARGIN = 32  # candidates beyond k that the float16 clone proposes before the ranking in float32
-GPU_MOST = 2048  # neighbours that FAISS' GPU indexes find for one query
 SCANNED = 30_000  # contents that a filter leaves up to which their vectors are simply all compared
 SLICE = 8192  # vectors in memory at a time in such a comparison
 TRAINED_ON = 40  # vectors a list that the lists' centres are learnt from
 # A batch of queries below this many numbers goes one by one, 7 to 10 times slower on few cores (FAISS issue 5022).
 faiss.cvar.distance_compute_blas_threshold = 800 * faiss.omp_get_max_threads()
-
-
-def faiss_device() -> str:
-    """Which FAISS is in use, in words: "gpu (1 device)", or "cpu" with the reason."""
-    if not hasattr(faiss, "StandardGpuResources"):
-        return "cpu (the installed FAISS has no GPU code: requirements-gpu.txt has one that does)"
-    count = faiss.get_num_gpus()
-    return f"gpu ({count} device{'s' * (count > 1)})" if count else "cpu (FAISS could use a GPU, none answers)"
-
-
-def _gpu_memory() -> int | None:
-    """Bytes that FAISS may count on, or None where there is no GPU for it."""
-    if not faiss_device().startswith("gpu"):
-        return None
-    return int(faiss.get_gpu_memory_info(0)[0]) if hasattr(faiss, "get_gpu_memory_info") else 4 << 30
-
-
-def _memory() -> dict[str, Any]:
-    return {"gpu_memory": _gpu_memory(), "cpu_memory": psutil.virtual_memory().available}
 
 
 class VectorIndex:
@@ -59,17 +40,16 @@ class VectorIndex:
 
     def __init__(self, dim: int, choice: Choice | None = None, source: Source | None = None) -> None:
         self.dim = dim
-        self.choice = choice or choose(0, dim, **_memory())
+        self.choice = choice or choose(0, dim, gpu_memory=free_memory())
         self._source = source
         self._index: Any = _made(dim, self.choice)
-        self._clone: Any = None
-        self._resources: Any = None
+        self._copy: GpuCopy | None = None
         self._lock = threading.RLock()
 
     @classmethod
     def for_count(cls, count: int, dim: int, source: Source | None = None) -> VectorIndex:
         """An empty index of the kind that suits `count` vectors on this machine."""
-        return cls(dim, choose(count, dim, **_memory()), source)
+        return cls(dim, choose(count, dim, gpu_memory=free_memory()), source)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -86,7 +66,7 @@ class VectorIndex:
 
     def suits(self, count: int) -> bool:
         """Whether this kind of index is still right for so many vectors."""
-        return not has_outgrown(self.choice, count, self.dim, **_memory())
+        return not has_outgrown(self.choice, count, self.dim)
 
     def trained_on(self, count: int) -> int:
         """How many of `count` vectors it wants to learn from."""
@@ -96,19 +76,24 @@ class VectorIndex:
         """Learn the codes' scale and the lists' centres from unit vectors float32 (n, dim), a sample of what will be added."""
         self._check(vectors)
         with self._lock:
+            if self.choice.lists and free_memory() is not None:
+                learn_lists_on_gpu(self._index.index, self.dim)
             self._index.train(np.ascontiguousarray(vectors, np.float32))
 
     def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
         """Put float32 (n, dim) vectors in under int64 (n,) ids; they are made unit length, zero vectors stay zero."""
         self._check(vectors)
         with self._lock:
-            self._index.add_with_ids(_unit(vectors), np.ascontiguousarray(ids, np.int64))
-            self._clone = None
+            unit = _unit(vectors)
+            self._index.add_with_ids(unit, np.ascontiguousarray(ids, np.int64))
+            if self._copy is not None:
+                self._to_gpu(ids, unit)
 
     def remove(self, ids: np.ndarray) -> int:
         """Take ids out; how many were in."""
         with self._lock:
-            self._clone = None
+            if self._copy is not None:
+                self._copy.remove(ids)
             chosen = np.ascontiguousarray(ids, np.int64)
             return int(self._index.remove_ids(faiss.IDSelectorBatch(len(chosen), faiss.swig_ptr(chosen))))
 
@@ -178,8 +163,6 @@ class VectorIndex:
             )
 
     def _search_exact(self, xq: np.ndarray, k: int, ids: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        if self.choice.gpu and ids is None and k + GPU_MARGIN <= GPU_MOST:
-            return self._search_gpu(xq, k)
         if ids is None:
             return self._index.search(xq, k)
         return self._index.search(xq, k, params=_parameters(faiss.SearchParameters, sel=_selector(ids)))
@@ -188,6 +171,8 @@ class VectorIndex:
         """Content ids int64 (q, at least count) that the codes find nearest, -1 where there are no more."""
         total = len(self)
         count = min(count, total)
+        if self.choice.gpu and (copy := self._on_gpu()) and (found := copy.candidates(xq, count, ids)) is not None:
+            return found
         if self.choice.kind == "lists":
             # A filter spreads the nearest over more lists: as many more are read as it leaves fewer vectors in each.
             share = 1.0 if ids is None else len(ids) / total
@@ -221,21 +206,32 @@ class VectorIndex:
             scores[row : row + 1], found[row : row + 1] = _best(cosines[None], mine[None], k)
         return scores, found
 
-    def _search_gpu(self, xq: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Candidates from the float16 clone, ranked by the CPU's stored vectors."""
-        if self._clone is None:
-            self._resources = self._resources or faiss.StandardGpuResources()
-            options = faiss.GpuClonerOptions()
-            options.useFloat16 = True
-            self._clone = faiss.index_cpu_to_gpu(self._resources, 0, self._index.index, options)
-        _, positions = self._clone.search(xq, min(k + GPU_MARGIN, len(self)))
-        id_map = self.ids()
-        scores, found = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
-        for row, candidates in enumerate(positions):
-            cosines = self._index.index.reconstruct_batch(candidates) @ xq[row]
-            best = np.argsort(-cosines, kind="stable")[:k]
-            scores[row], found[row] = cosines[best], id_map[candidates[best]]
-        return scores, found
+    def _on_gpu(self) -> GpuCopy | None:
+        """The copy on the GPU, made where there is none yet; None where it has no room, and from then on."""
+        if self._copy is not None and self._copy.is_wasteful:
+            self._copy = None
+        if self._copy is None:
+            assert self._source is not None
+            ids = self.ids()
+            try:
+                self._copy = GpuCopy(self.dim)
+            except RuntimeError as error:
+                self._without_gpu(error)
+            for start in range(0, len(ids), SLICE):
+                known, vectors = self._source(ids[start : start + SLICE])
+                self._to_gpu(ids[start : start + SLICE][known], _unit(vectors[known]))
+        return self._copy
+
+    def _to_gpu(self, ids: np.ndarray, unit: np.ndarray) -> None:
+        try:
+            if self._copy is not None:
+                self._copy.add(ids, unit)
+        except RuntimeError as error:
+            self._without_gpu(error)
+
+    def _without_gpu(self, error: RuntimeError) -> None:
+        _log.warning("FAISS searches on the CPU from here on, the GPU refused: %s", str(error).splitlines()[0])
+        self._copy, self.choice = None, replace(self.choice, gpu=False)
 
 
 def _made(dim: int, choice: Choice) -> Any:
@@ -253,9 +249,9 @@ def _choice_of(loaded: Any, dim: int) -> Choice:
     if isinstance(inner, faiss.IndexPreTransform):
         inner = faiss.downcast_index(inner.index)
     if isinstance(inner, faiss.IndexFlat):
-        fitting = choose(loaded.ntotal, dim, **_memory())
-        return fitting if fitting.gpu else EXACT
-    return in_lists(dim, inner.nlist) if isinstance(inner, faiss.IndexIVF) else as_codes(dim)
+        return EXACT
+    choice = in_lists(dim, inner.nlist) if isinstance(inner, faiss.IndexIVF) else as_codes(dim)
+    return replace(choice, gpu=choose(loaded.ntotal, dim, gpu_memory=free_memory()).gpu)
 
 
 def _selector(ids: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, Row, and_, func, select, update
+from sqlalchemy import URL, Row, func, select, update
 
 from storage import jobs, marks, queries, storing
 from storage.database import chunks, now, open_engine, reading, writing
@@ -143,15 +143,10 @@ class Catalog(VectorRows, Listings):
     def photos(self, contents: Collection[int], where: Filter, space_id: int) -> dict[int, list[PhotoRecord]]:
         """The present photos of these contents that the filter lets through and that have a vector, by content id."""
         found: dict[int, list[PhotoRecord]] = {}
+        statement = queries.present_among(where, space_id) if where else queries.present_unfiltered(space_id)
         with reading(self.engine) as connection:
             for chunk in chunks(contents):
-                statement = (
-                    queries.present_photos(where, space_id)
-                    .join(Vector, and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id))
-                    .where(Photo.content_id.in_(chunk))
-                    .order_by(Photo.path)
-                )
-                for row in connection.execute(statement):
+                for row in connection.execute(statement, {"contents": chunk}):
                     record = PhotoRecord(*row)
                     assert record.content_id is not None
                     found.setdefault(record.content_id, []).append(record)

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Insert, Select, Update, and_, func, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Insert,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, aliased
 
@@ -91,6 +106,38 @@ def photos() -> Select:
 
 def present_photos(where: Filter, space_id: int) -> Select:
     """The photos that a search may show: present, and within the filter."""
+    named: list[ColumnElement[bool]] = []
+    if where.labels is not None:
+        labelled = select(Label.content_id).where(Label.space_id == space_id, Label.label_index.in_(where.labels))
+        named.append(Photo.content_id.in_(labelled))
+    if where.words is not None:
+        named.append(Photo.content_id.in_(select(Mark.content_id).where(Mark.word.in_(where.words))))
+    statement = _present_but_for_names(where)
+    return statement.where(or_(*named)) if named else statement
+
+
+@cache
+def present_unfiltered(space_id: int) -> Select:
+    """`present_among` without a filter, which most searches ask: making the statement takes as long as asking it."""
+    return present_among(Filter(), space_id)
+
+
+def present_among(where: Filter, space_id: int) -> Select:
+    """The same of a few contents, the parameter `contents`, that have a vector in the space; by path."""
+    named: list[ColumnElement[bool]] = []
+    # Asked for each content: the list of all that have a common label would be long.
+    if where.labels is not None:
+        labelled = (Label.space_id == space_id, Label.label_index.in_(where.labels))
+        named.append(exists().where(Label.content_id == Photo.content_id, *labelled))
+    if where.words is not None:
+        named.append(exists().where(Mark.content_id == Photo.content_id, Mark.word.in_(where.words)))
+    statement = _present_but_for_names(where)
+    statement = statement.join(Vector, and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id))
+    statement = statement.where(Photo.content_id.in_(bindparam("contents", expanding=True))).order_by(Photo.path)
+    return statement.where(or_(*named)) if named else statement
+
+
+def _present_but_for_names(where: Filter) -> Select:
     # Nearly all photos are present, which SQLite does not know: on the bare column it would walk that index, a million
     # rows of it, rather than look the few contents or the folder up. As an expression it has no index.
     statement = photos().where(Photo.state + "" == PRESENT)
@@ -102,13 +149,7 @@ def present_photos(where: Filter, space_id: int) -> Select:
         statement = statement.where(Content.taken_at < where.before)
     if where.camera is not None:
         statement = statement.where(func.lower(Content.camera).contains(where.camera.lower(), autoescape=True))
-    named: list[ColumnElement[bool]] = []
-    if where.labels is not None:
-        labelled = select(Label.content_id).where(Label.space_id == space_id, Label.label_index.in_(where.labels))
-        named.append(Photo.content_id.in_(labelled))
-    if where.words is not None:
-        named.append(Photo.content_id.in_(select(Mark.content_id).where(Mark.word.in_(where.words))))
-    return statement.where(or_(*named)) if named else statement
+    return statement
 
 
 def vector_places(space_id: int) -> Select:

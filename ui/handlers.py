@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from index.errors import LibraryError
+from index.gpu import faiss_device
 from index.library import Library
 from index.look import Example, look_at
 from index.runner import Runner
 from index.search import Answer, Neighbour, example_of_photo, find_similar
 from index.teach import own_labels, taught, teach
-from index.vectors import faiss_device
 from regconv.errors import RegconvError, UnreadableImage
 from ui.maps import Sheet, stage_sheets
 

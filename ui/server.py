@@ -20,9 +20,9 @@ from fastapi import FastAPI, Header, HTTPException, Response
 
 from index.decode import DecoderClosed
 from index.errors import LibraryError
+from index.gpu import faiss_device
 from index.library import Library
 from index.runner import Runner
-from index.vectors import faiss_device
 from regconv.errors import RegconvError, UnreadableImage
 from ui.guard import Guard
 from ui.handlers import model_name

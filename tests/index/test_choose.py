@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from index.choose import EXACT, choose, has_outgrown
+from index.choose import EXACT, as_codes, choose, has_outgrown, in_lists
 
-CPU = 8 << 30
 GPU = 8 << 30
 
 
@@ -27,7 +26,7 @@ GPU = 8 << 30
     ],
 )
 def test_on_the_cpu(count: int, dim: int, factory: str) -> None:
-    choice = choose(count, dim, gpu_memory=None, cpu_memory=CPU)
+    choice = choose(count, dim, gpu_memory=None)
     assert (choice.factory, choice.gpu) == (factory, False)
     assert choice.exact == (factory == "Flat")
     assert (choice.candidates > 0) == (factory != "Flat")
@@ -36,33 +35,40 @@ def test_on_the_cpu(count: int, dim: int, factory: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cpu", "gpu", "has_clone"),
+    ("count", "gpu", "has_copy"),
     [
-        (CPU, GPU, True),
-        (CPU, None, False),
-        (2 * 512 * 4 * 10_000, GPU, True),  # half of it holds exactly the 10,000 in float32
-        (2 * 512 * 4 * 10_000 - 8, GPU, False),
-        (CPU, 2 * 512 * 2 * 10_000, True),  # and in float16
-        (CPU, 2 * 512 * 2 * 10_000 - 8, False),
+        (100_000, GPU, True),
+        (100_000, None, False),
+        (20_000, GPU, False),
+        (100_000, 2 * 512 * 2 * 100_000, True),  # half of it holds exactly the 100,000 in float16
+        (100_000, 2 * 512 * 2 * 100_000 - 8, False),
+        (10_000_000, 40 << 30, True),
+        (10_000_000, GPU, False),
     ],
 )
-def test_on_the_gpu_where_it_and_its_float32_original_fit(cpu: int, gpu: int | None, has_clone: bool) -> None:
-    choice = choose(10_000, 512, gpu_memory=gpu, cpu_memory=cpu)
-    assert (choice.kind, choice.gpu, choice.exact) == ("exact", has_clone, not has_clone)
+def test_on_the_gpu_where_a_large_library_fits(count: int, gpu: int | None, has_copy: bool) -> None:
+    choice = choose(count, 512, gpu_memory=gpu)
+    assert choice.gpu == has_copy
+    assert choice.exact == (count == 20_000)
+    if has_copy:
+        assert choice.factory == "RR,RaBitQfs"  # stands by for what the GPU cannot do
+
+
+@pytest.mark.parametrize(("dim", "candidates"), [(512, 200), (2048, 200), (256, 400), (192, 533), (64, 1600)])
+def test_the_narrower_the_more_candidates(dim: int, candidates: int) -> None:
+    assert as_codes(dim).candidates == in_lists(dim, 64).candidates == candidates
 
 
 def test_a_lower_latency_asks_for_lists_earlier() -> None:
-    memory = {"gpu_memory": None, "cpu_memory": CPU}
-    assert choose(200_000, 512, **memory).kind == "codes"  # type: ignore[arg-type]
-    assert choose(200_000, 512, latency_ms=1.0, **memory).kind == "lists"  # type: ignore[arg-type]
+    assert choose(200_000, 512, gpu_memory=None).kind == "codes"
+    assert choose(200_000, 512, latency_ms=1.0, gpu_memory=None).kind == "lists"
 
 
 def test_an_index_at_the_threshold_is_not_built_again_and_again() -> None:
-    memory = {"gpu_memory": None, "cpu_memory": CPU}
 
     def outgrown(built_for: int, count: int) -> bool:
-        choice = choose(built_for, 512, gpu_memory=None, cpu_memory=CPU)
-        return has_outgrown(choice, count, 512, **memory)  # type: ignore[arg-type]
+        choice = choose(built_for, 512, gpu_memory=None)
+        return has_outgrown(choice, count, 512)
 
     assert not outgrown(20_000, 20_001)
     assert not outgrown(20_000, 30_000)
@@ -72,4 +78,4 @@ def test_an_index_at_the_threshold_is_not_built_again_and_again() -> None:
     assert not outgrown(1_000_000, 6_000_000)
     assert outgrown(1_000_000, 30_000_000)
     assert not outgrown(1_000_000, 1000), "a library that has shrunk keeps its lists"
-    assert has_outgrown(EXACT, 1_000_000, 512, **memory)  # type: ignore[arg-type]
+    assert has_outgrown(EXACT, 1_000_000, 512)

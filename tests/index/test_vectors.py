@@ -9,17 +9,11 @@ import faiss
 import numpy as np
 import pytest
 
-from index.choose import Choice
+from index.choose import EXACT
 from index.errors import IndexMismatch
-from index.vectors import VectorIndex, faiss_device, float32_slices
+from index.vectors import VectorIndex, float32_slices
 
 DIM = 24
-EXACT = Choice("exact", "Flat")
-ON_GPU = Choice("exact", "Flat", gpu=True)
-needs_gpu = pytest.mark.skipif(
-    not faiss_device().startswith("gpu"), reason=f"FAISS has no GPU here: {faiss_device()}"
-)  # fmt: skip
-DEVICES = [pytest.param(EXACT, id="cpu"), pytest.param(ON_GPU, id="gpu", marks=[pytest.mark.gpu, needs_gpu])]
 
 
 def unit(n: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
@@ -34,11 +28,10 @@ def by_hand(vectors: np.ndarray, ids: np.ndarray, queries: np.ndarray, k: int) -
     return np.take_along_axis(scores, order, 1), ids[order]
 
 
-@pytest.mark.parametrize("choice", DEVICES)
-def test_the_neighbours_are_those_of_numpy(choice: Choice) -> None:
+def test_the_neighbours_are_those_of_numpy() -> None:
     vectors, ids = unit(700), np.random.default_rng(5).permutation(10_000)[:700].astype(np.int64) + 2**40
     queries = np.concatenate([unit(20, seed=1), vectors[:5]])
-    index = VectorIndex(DIM, choice)
+    index = VectorIndex(DIM, EXACT)
     index.add(ids[:300], vectors[:300])
     index.add(ids[300:], vectors[300:])
     for k in (1, 10, 150, 700):
@@ -51,17 +44,6 @@ def test_the_neighbours_are_those_of_numpy(choice: Choice) -> None:
     np.testing.assert_array_equal(index.search(queries, 10)[1], by_hand(vectors[600:], ids[600:], queries, 10)[1])
     few = ids[600:640]
     np.testing.assert_array_equal(index.search(queries, 10, few)[1], by_hand(vectors[600:640], few, queries, 10)[1])
-
-
-@pytest.mark.gpu
-@needs_gpu
-def test_the_gpu_finds_the_cpus_ids_also_beyond_its_own_limit() -> None:
-    vectors, ids, queries = unit(5000), np.arange(5000), unit(8, seed=1)
-    on_cpu, on_gpu = VectorIndex(DIM, EXACT), VectorIndex(DIM, ON_GPU)
-    for index in (on_cpu, on_gpu):
-        index.add(ids, vectors)
-    for k in (1, 100, 2016, 2017, 5000):
-        np.testing.assert_array_equal(on_gpu.search(queries, k)[1], on_cpu.search(queries, k)[1])
 
 
 def test_vectors_and_queries_of_any_length_give_cosines() -> None:
@@ -161,7 +143,7 @@ def test_a_saved_index_is_the_same_when_opened(tmp_path: Path) -> None:
     for before, after in zip(index.search(unit(9, seed=2), 7), opened.search(unit(9, seed=2), 7), strict=True):
         np.testing.assert_array_equal(before, after)
     assert len(opened) == 100
-    assert opened.exact != opened.choice.gpu
+    assert opened.exact
     opened.add(np.array([1]), unit(1, seed=3))
     assert opened.remove(np.array([0])) == 1
     assert opened.search(unit(1, seed=3), 1)[1].item() == 1
@@ -224,7 +206,3 @@ def test_slices_of_a_shard_are_float32_and_complete() -> None:
     assert [where for where, _ in slices] == [slice(0, 10), slice(10, 20), slice(20, 25)]
     np.testing.assert_array_equal(np.concatenate([vectors for _, vectors in slices]), np.arange(75).reshape(25, 3))
     assert all(vectors.dtype == np.float32 for _, vectors in slices)
-
-
-def test_the_device_is_said_in_words() -> None:
-    assert faiss_device().startswith(("gpu (", "cpu ("))
