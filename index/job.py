@@ -217,7 +217,7 @@ class _Run:
                     group.append((seen, result))
                 else:
                     self._take(seen, result)
-                if group and len(group) >= self.library.backbone.batch_size:
+                if group and len(group) >= self.library.embedder.batch_size:
                     self._embed(group)
                     group = []
                 if self.pending.is_due:

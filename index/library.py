@@ -163,6 +163,17 @@ class Library:
             return backbone
 
     @cached_property
+    def embedder(self) -> Backbone:
+        """The network as jobs use it: on a GPU in half precision, where its vectors are as good (`load_backbone`)."""
+        with self._lock:
+            if "embedder" not in self.__dict__:
+                on_cpu = self.backbone.device == "cpu"
+                half = None if on_cpu else load_backbone(self.description, self.device, "half")
+                self.__dict__["embedder"] = half or self.backbone
+            embedder: Backbone = self.__dict__["embedder"]
+            return embedder
+
+    @cached_property
     def decoder(self) -> Decoder:
         """The worker processes that read pictures, started when first used."""
         with self._lock:

@@ -49,7 +49,7 @@ class Pending:
 
     def embed(self, fresh: Sequence[Decoded]) -> None:
         """Vectors, labels and thumbnails of contents that have none yet, and their photos."""
-        parts = self.library.backbone.embed(np.stack([decoded.picture for decoded in fresh]))
+        parts = self.library.embedder.embed(np.stack([decoded.picture for decoded in fresh]))
         with _disk_errors():
             for decoded in fresh:
                 self.library.thumbnails.write(decoded.digest, decoded.thumbnail)
@@ -76,7 +76,7 @@ class Pending:
             rows = shard_rows(space.parts, vectors, norms, [content.digest for content in batch.contents])
             with _disk_errors():
                 batch.shard = self.library.shards.write(rows)
-            batch.provenance = self.library.backbone.provenance
+            batch.provenance = self.library.embedder.provenance
         if batch.photos or batch.failures:
             self.library.catalog.store(batch, self.library.space_id, self.job_id)
 
