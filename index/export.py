@@ -2,13 +2,14 @@
 
 One state of the catalogue, read content by content in slices, so that no more than a slice is in memory.
 
-.npz, arrays of n contents in one order: digest, size, width, height, format, taken_at (NaT: unknown), camera ("": unknown),
-state ("present" where one of its photos is), has_vector, and vector_PART (n, width), zeros where there is none. What a
-content has several of comes with its row's number: photo_row, photo_path (bytes, os.fsdecode makes them paths), photo_state;
-label_row, label_index, label_score, with the words of the indices in label_names; word_row, word.
+.npz, arrays of n contents in one order, in which the library met them: digest, size, width, height, format, taken_at (NaT:
+unknown), camera ("": unknown), state ("present" where one of its photos is), has_vector, and vector_PART (n, width), zeros
+where there is none. What a content has several of comes with its row's number: photo_row, photo_path (bytes, os.fsdecode
+makes them paths), photo_state; label_row, label_index, label_score, with the words of the indices in label_names; word_row,
+word.
 
-.parquet, a row for each content: the same columns, photos, labels and words as lists, vector_PART null where there is none.
-A path that is not UTF-8 is written out in `path` and exact in `path_bytes`.
+.parquet, a row for each content in that order: the same columns, photos, labels and words as lists, vector_PART null where
+there is none. A path that is not UTF-8 is written out in `path` and exact in `path_bytes`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from index.errors import LibraryError
 from index.library import Library
 from index.progress import DONE, Progress
+from storage.errors import ShardError
 from storage.listings import ContentRow, Listing, Totals
 from storage.shards import replaced
 from storage.tables import GONE, PRESENT
@@ -75,16 +77,25 @@ class Source:
     def vectors(self, contents: np.ndarray, embedded: np.ndarray, part: str) -> np.ndarray:
         """(n, width) of the dtype asked for; zeros where there is none.
 
-        Raises LibraryError where a vector that the catalogue named at the beginning is no more.
+        Raises LibraryError where a vector that the catalogue named at the beginning is no more, ShardError where one can't be
+        read.
         """
-        known, found = self.library.vectors.of(contents, part)
+        known, found = self._known(contents, part)
         if (embedded & ~known).any():
-            self.library.vectors.refresh()  # shards were merged meanwhile
+            self.library.vectors.forget()  # shards were merged meanwhile: ask where the vectors are now
+            self.library.vectors.refresh()
             known, found = self.library.vectors.of(contents, part)
         if (embedded & ~known).any():
             raise LibraryError("Vectors were given up while they were exported. Nothing was written; run it again.")
         found[~embedded] = 0
         return found.astype(self.dtype)
+
+    def _known(self, contents: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Like Stored.of; where a file is not there, none are known."""
+        try:
+            return self.library.vectors.of(contents, part)
+        except ShardError:
+            return np.zeros(len(contents), bool), np.empty(0, np.float32)
 
     def _slice(self, contents: list[ContentRow], first: int, last: int) -> Slice:
         space = self.library.space_id
