@@ -72,7 +72,7 @@ def _shards(library: Library, done: list[str]) -> Iterator[Progress]:
 
 
 def _rows(library: Library, done: list[str]) -> Iterator[Progress]:
-    """Give up vectors that are another content's, or in no shard at all."""
+    """Give up vectors that are another content's, and those of no content or in no shard at all."""
     yield step("comparing rows", 0, 1)
     shifted = np.concatenate([np.empty(0, np.int64), *(wrong for _, wrong in shifted_rows(library))]).tolist()
     if shifted:
@@ -80,7 +80,7 @@ def _rows(library: Library, done: list[str]) -> Iterator[Progress]:
         done.append(f"gave up {len(shifted)} vectors that were other photos' own{INDEX_AGAIN}")
     lost = library.catalog.drop_lost_vectors(library.space_id)
     if lost:
-        done.append(f"gave up {lost} vectors whose shard is not known{INDEX_AGAIN}")
+        done.append(f"gave up {lost} vectors whose shard or photo is not known{INDEX_AGAIN}")
 
 
 def _vectors(library: Library, done: list[str]) -> Iterator[Progress]:

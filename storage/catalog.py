@@ -155,6 +155,7 @@ class Catalog(VectorRows, Listings):
     def matching(self, where: Filter, space_id: int) -> np.ndarray:
         """The content ids, int64 (n,) ascending, of present photos within the filter."""
         statement = queries.present_photos(where, space_id).with_only_columns(Photo.content_id).distinct()
+        statement = statement.where(Photo.content_id.is_not(None))  # of a damaged catalogue
         with reading(self.engine) as connection:
             return np.unique(np.array(connection.execute(statement).scalars().all(), dtype=np.int64))
 

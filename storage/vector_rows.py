@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, func, insert, or_, select
 
 from storage import jobs, queries, storing
 from storage.database import chunks, now, reading, writing
@@ -128,7 +128,7 @@ class VectorRows:
                 connection.execute(delete(Vector).where(Vector.content_id.in_(chunk), Vector.space_id == space_id))
 
     def drop_lost_vectors(self, space_id: int) -> int:
-        """Forget the vectors whose shard the catalogue no longer has, and how many they were."""
-        lost = Vector.shard_id.not_in(select(Shard.id))
+        """Forget the vectors whose shard or content the catalogue no longer has, and how many they were."""
+        lost = or_(Vector.shard_id.not_in(select(Shard.id)), Vector.content_id.not_in(select(Content.id)))
         with writing(self.engine) as connection:
             return connection.execute(delete(Vector).where(Vector.space_id == space_id, lost)).rowcount
