@@ -41,7 +41,11 @@ def open_engine(url: str | URL) -> Engine:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _set_pragmas)
             event.listen(engine, "begin", _begin)
-        _migrate(engine)
+        try:
+            _migrate(engine)
+        except BaseException:
+            engine.dispose()  # no file stays open, nor SQLite's log beside it
+            raise
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise CatalogError(
             f"{_safe(url)!r} is not a database that can be used: {error}. Expected {EXPECTED}."
