@@ -16,8 +16,8 @@ from storage.errors import ShardError
 from storage.records import GenerationRecord
 from storage.shards import ADVICE, ShardFile, ShardStore
 
-PAGE = mmap.PAGESIZE
-MOST_TOUCHED = 128 << 20
+FAULT_AROUND = 64 << 10  # bytes that Linux maps around one that is read, where its cache has them
+MOST_TOUCHED = 256 << 20
 _PLACE = np.dtype([("content", "<i8"), ("shard", "<i8"), ("row", "<i4")])
 
 
@@ -75,9 +75,9 @@ class Stored:
                 else:
                     _check_row(int(rows[group].max()), mapped)
                     found[group] = mapped[part][rows[group]]
-            self._touched += len(asked) * (self.dtype.itemsize // PAGE + 2) * PAGE
-            if self._touched > MOST_TOUCHED:
-                self.release()
+                    self._touched += min(len(group) * FAULT_AROUND, mapped.nbytes)
+                    if self._touched > MOST_TOUCHED:
+                        self.release()
             return known, found
 
     def rows_of(self, shard_id: int, last_row: int) -> np.ndarray:
