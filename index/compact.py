@@ -63,8 +63,8 @@ def plan(uses: Sequence[ShardUse], row_bytes: int) -> list[list[ShardUse]]:
 
 
 def sweep(library: Library) -> None:
-    """Remove files that belong to nothing: merged away, or left by a kill. Only under the lease, where nobody writes shards."""
-    for path in library.shards.orphans(library.catalog.shard_files()):
+    """Remove files that belong to nothing: merged away, or left by a kill. Only under the lease, where nobody else writes."""
+    for path in (*library.shards.orphans(library.catalog.shard_files()), *library.thumbnails.orphans()):
         with suppress(OSError):  # in use by another process, where that keeps it from being removed
             if abs(time.time() - path.stat().st_mtime) > GRACE_S:
                 path.unlink()

@@ -37,12 +37,12 @@ class ShardFile:
 
 
 @contextmanager
-def replaced(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """A file to write to that appears at `path` whole or not at all.
+def replaced(path: Path, *, durable: bool = True, by_way_of: Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write to that appears at `path` whole or not at all; till then it lies in the same folder or `by_way_of` one.
 
     A durable one is on the disk before this ends; what can be made again is not worth that wait.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
+    temporary = (by_way_of or path.parent) / f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}"
     try:
         with temporary.open("wb") as file:
             yield file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from storage.shards import replaced
+from storage.shards import TEMPORARY, replaced
 
 START, END = b"\xff\xd8", b"\xff\xd9"  # of a JPEG file
 
@@ -35,8 +35,13 @@ class ThumbnailStore:
         """Keep a thumbnail; it appears whole or not at all."""
         path = self.path(digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path, durable=False) as file:
+        # What a kill leaves half written lies in one folder, not in any of 256.
+        with replaced(path, durable=False, by_way_of=self.folder) as file:
             file.write(jpeg)
+
+    def orphans(self) -> list[Path]:
+        """Files that a kill left half written, or that are being written now."""
+        return sorted(self.folder.glob(f"*{TEMPORARY}"))
 
     def read(self, digest: str) -> bytes | None:
         """The JPEG bytes, or None where there is none."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from index.mounts import SETTING
 from index.scan import mount_point
 from index.search import example_of_photo, find_similar
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[..., dict[str, Any]]
 Paint = Callable[..., Path]
 
@@ -172,3 +176,12 @@ def test_where_a_disk_begins(tmp_path: Path, disks: set[Path]) -> None:
     assert mount_point("/") is None
     with pytest.raises(FileNotFoundError):
         mount_point(str(tmp_path / "nowhere"))
+
+
+def test_real_disks_in_a_namespace_of_their_own(tmp_path: Path) -> None:
+    own = [shutil.which("unshare") or "", "--user", "--map-root-user", "--mount"]
+    if not own[0] or subprocess.run([*own, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespace to mount disks in: the planted ones above have to do")
+    command = [*own, sys.executable, "-m", "tests.index.real_disks", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
