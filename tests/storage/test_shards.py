@@ -226,11 +226,27 @@ def test_thumbnails_are_kept_by_digest_and_an_empty_one_counts_for_none(tmp_path
     store = ThumbnailStore(tmp_path / "thumbnails")
     digest = "ab" * 32
     assert (store.has(digest), store.read(digest)) == (False, None)
-    store.write(digest, b"jpeg")
-    assert (store.has(digest), store.read(digest)) == (True, b"jpeg")
-    store.path(digest).write_bytes(b"")  # as a power cut may leave it
-    assert not store.has(digest)
+    jpeg = b"\xff\xd8 and so on \xff\xd9"
+    store.write(digest, jpeg)
+    assert (store.has(digest), store.read(digest)) == (True, jpeg)
+    for left in (b"", jpeg[:1], jpeg[:-2]):  # as a power cut may leave it
+        store.path(digest).write_bytes(left)
+        assert not store.has(digest)
     assert not store.has("cd" * 32)
+
+
+def test_a_half_written_thumbnail_lies_where_the_next_job_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ThumbnailStore(tmp_path / "thumbnails")
+    assert store.orphans() == []
+    store.write("ab" * 32, b"jpeg")
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda path, target: target)
+        killed.setattr(Path, "unlink", lambda path, missing_ok: None)
+        store.write("cd" * 32, b"jp")
+    [left] = store.orphans()
+    assert (left.parent, left.read_bytes()) == (store.folder, b"jp")
 
 
 def test_a_shard_file_says_what_is_on_the_disk(store: ShardStore) -> None:
