@@ -60,7 +60,7 @@ def _progress_bar() -> Generator[None, Any, None]:
         while True:
             progress = yield
             bar.total = progress.total or progress.done or 1
-            bar.set_description_str(progress.phase, refresh=False)
+            bar.set_description_str(progress.phase, refresh=progress.phase != bar.desc)
             pace = terminal.pace(progress.images_per_second, progress.seconds_left, progress.failed)
             bar.set_postfix_str(pace, refresh=False)
             bar.update(progress.done - bar.n)
@@ -71,7 +71,7 @@ def _progress_lines() -> Generator[None, Any, None]:
     last = time.monotonic()
     while True:
         progress = yield
-        if time.monotonic() - last > LOG_EVERY_S:
+        if progress.report is None and time.monotonic() - last > LOG_EVERY_S:
             last = time.monotonic()
             pace = terminal.pace(progress.images_per_second, progress.seconds_left, progress.failed)
             click.echo(f"{progress.phase}: {progress.done}/{progress.total or '?'} {pace}", err=True)

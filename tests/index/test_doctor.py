@@ -332,6 +332,7 @@ def test_large_libraries_are_sampled_and_whole_looks_at_all(
 def crowd(library: Library, fill: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch) -> Library:
     """A thousand contents whose indexes are of codes; each part has its own vectors."""
     monkeypatch.setattr(choose, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(choose, "CANDIDATES", 1)  # for 3 numbers 170: few enough to miss what has a wrong code
     random = np.random.default_rng(3)
     drawn = random.normal(size=(1000, 2, 3))
     fill(library, {f"/{number}.png": {"stage1": one, "stage2": two} for number, (one, two) in enumerate(drawn)})
