@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
+from index.errors import LibraryError
 from storage.records import Seen
 
 
@@ -26,9 +27,16 @@ class Worklist:
         self._file.close()
 
     def append(self, chunk: Sequence[Seen]) -> None:
-        """Add files to the end."""
+        """Add files to the end. Raises LibraryError where the disk refuses."""
         if chunk:
-            pickle.dump(list(chunk), self._file)
+            try:
+                pickle.dump(list(chunk), self._file)
+                self._file.flush()
+            except OSError as error:
+                raise LibraryError(
+                    f"The temporary folder {tempfile.gettempdir()} could not be written: {error}. Nothing is lost; make room "
+                    "there, or name another folder in TMPDIR, and run it again."
+                ) from error
             self.count += len(chunk)
 
     def chunks(self) -> Iterator[list[Seen]]:
