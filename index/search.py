@@ -185,11 +185,10 @@ def _ranked_by_parts(
         exact = exact and one.index.exact and proposed >= (len(one.index) if allowed is None else len(allowed))
     contents = np.array(sorted(candidates - {-1}), np.int64)
     scores = np.zeros(len(contents), np.float32)
-    kept = np.ones(len(contents), bool)
     total = sum(one.weight for one in asked)
+    kept, stored = library.vectors.of_parts(contents, [one.part for one in asked])
     for one in asked:
-        known, vectors = library.vectors.of(contents, one.part)
-        kept &= known
+        vectors = stored[one.part]
         lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
         scores += np.float32(one.weight / total) * (vectors @ one.query / lengths)
     contents, scores = contents[kept], scores[kept]

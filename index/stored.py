@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,21 +64,27 @@ class Stored:
 
         Raises ShardError where a file is not what the catalogue names.
         """
+        known, vectors = self.of_parts(contents, (part,))
+        return known, vectors[part]
+
+    def of_parts(self, contents: np.ndarray, parts: Iterable[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The same with the vectors of several parts, which lie beside each other."""
         with self._lock:
             known, shards, rows = self._find(contents)
-            found = np.zeros((len(contents), self.dtype[part].shape[0]), np.float32)
+            found = {part: np.zeros((len(contents), self.dtype[part].shape[0]), np.float32) for part in parts}
             asked = np.flatnonzero(known)
             asked = asked[np.argsort(shards[asked], kind="stable")]
             for group in np.split(asked, np.flatnonzero(np.diff(shards[asked])) + 1) if len(asked) else ():
                 mapped = self._map(int(shards[group[0]]))
                 if mapped is None:
                     known[group] = False  # given up since
-                else:
-                    _check_row(int(rows[group].max()), mapped)
-                    found[group] = mapped[part][rows[group]]
-                    self._touched += min(len(group) * FAULT_AROUND, mapped.nbytes)
-                    if self._touched > MOST_TOUCHED:
-                        self.release()
+                    continue
+                _check_row(int(rows[group].max()), mapped)
+                for part, vectors in found.items():
+                    vectors[group] = mapped[part][rows[group]]
+                self._touched += min(len(group) * FAULT_AROUND, mapped.nbytes)
+                if self._touched > MOST_TOUCHED:
+                    self.release()
             return known, found
 
     def rows_of(self, shard_id: int, last_row: int) -> np.ndarray:
