@@ -96,7 +96,9 @@ def shards(library: Library, whole: bool) -> tuple[bool, str]:
             verified += 1
             wrong += filter(None, [library.shards.verify(shard)])
     rest = f", {len(held) - verified} more have their size{SAMPLED}" if verified < len(held) else ""
-    return not wrong, " ".join(wrong) or f"{verified} vector shards are whole, byte by byte{rest}"
+    if wrong:
+        return False, "; ".join(wrong) + "; --mend gives their vectors up, the next index run makes them again"
+    return True, f"{verified} vector shards are whole, byte by byte{rest}"
 
 
 def rows(library: Library, whole: bool) -> tuple[bool, str]:

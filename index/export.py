@@ -25,7 +25,7 @@ import numpy as np
 
 from index.errors import LibraryError
 from index.library import Library
-from index.progress import DONE, Progress
+from index.progress import DONE, Progress, step
 from storage.errors import ShardError
 from storage.listings import ContentRow, Listing, Totals
 from storage.shards import replaced
@@ -122,13 +122,8 @@ def export(
     folder that can't be written to, or Parquet without pyarrow.
     """
     start, out = time.monotonic(), Path(out).expanduser().absolute()
-    if out.suffix.lower() not in FORMATS:
-        raise LibraryError(f"{out.name} says no format that is known. Give a file that ends in .npz or .parquet.")
-    widths = dict(library.space.parts)
-    unknown = [part for part in parts if part not in widths]
-    if unknown:
-        raise LibraryError(f"The library has no part {unknown[0]!r}. It has {', '.join(widths)}.")
-    chosen = tuple((name, width) for name, width in library.space.parts if not parts or name in parts)
+    _check_place(out)
+    chosen = _chosen(library, parts)
     if out.suffix.lower() == ".npz":
         from index.export_npz import write
     else:
@@ -139,7 +134,7 @@ def export(
             library.vectors.refresh()
             with replaced(out) as file:
                 for done, total in write(source, file):
-                    yield Progress("exporting", done, total, 0, 0, 0, 0, 0, None, None, out.name)
+                    yield step("exporting", done, total, out.name)
     except OSError as error:
         raise LibraryError(
             f"{out} could not be written: {error}. Nothing is there; make room or name another file."
@@ -155,7 +150,24 @@ def export(
         "bytes": os.path.getsize(out),
         "seconds": round(time.monotonic() - start, 3),
     }
-    yield Progress(DONE, 1, 1, 0, 0, 0, 0, 0, None, None, None, report)
+    yield step(DONE, 1, 1, report=report)
+
+
+def _check_place(out: Path) -> None:
+    if out.suffix.lower() not in FORMATS:
+        raise LibraryError(f"{out.name} says no format that is known. Give a file that ends in .npz or .parquet.")
+    if out.is_dir() or not out.parent.is_dir():
+        reason = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise LibraryError(f"{out} can't be written: {reason}. Name another file.")
+
+
+def _chosen(library: Library, parts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """The parts asked for, in the library's order, with their widths."""
+    widths = dict(library.space.parts)
+    unknown = [part for part in parts if part not in widths]
+    if unknown:
+        raise LibraryError(f"The library has no part {unknown[0]!r}. It has {', '.join(widths)}.")
+    return tuple((name, width) for name, width in widths.items() if not parts or name in parts)
 
 
 def seconds_of(moments: Sequence[datetime | None]) -> np.ndarray:

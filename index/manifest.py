@@ -67,7 +67,7 @@ def manifest_of(backup: Path) -> Manifest:
             if Path(name).name != name:
                 raise ValueError(f"{name!r} is no name of a file")
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, f"it lacks {error}" if isinstance(error, KeyError) else error) from error
     return manifest
 
 
@@ -78,7 +78,7 @@ def thumbnails_in(folder: Path) -> Iterator[Path]:
             yield from (path for path in subfolder.iterdir() if not path.name.endswith(TEMPORARY))
 
 
-def _damaged(path: Path, error: Exception) -> DamagedBackup:
+def _damaged(path: Path, error: Exception | str) -> DamagedBackup:
     return DamagedBackup(
         f"{path} is damaged ({error}): nothing says any more what the backup holds. Take another backup, or renew this one "
         "from its library by `backup`."

@@ -83,9 +83,9 @@ def health_text(health: dict[str, Any]) -> str:
         presets = ", ".join(f"{name} {value:.4f}" for name, value in health["recall"].items() if value is not None)
         lines.append(f"     recall@10: {health['recall_at_10']:.4f} ({presets})")
     lines += [f"     advice: {line}" for line in health["advice"]]
-    return "\n".join(
-        [*lines, f"     FAISS: {health['faiss']}", "All is well." if health["ok"] else "Something is wrong."]
-    )
+    ill = ", ".join(check["name"] for check in health["checks"] if not check["ok"])
+    end = f"Something is wrong: {ill}." if ill else "All is well."
+    return "\n".join([*lines, f"     FAISS: {health['faiss']}", end])
 
 
 def backup_text(report: dict[str, Any]) -> str:
