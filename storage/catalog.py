@@ -18,13 +18,17 @@ from storage.records import Batch, FileStamp, Filter, JobRecord, PhotoRecord, Pr
 from storage.tables import GONE, PRESENT, UNREADABLE, Label, Photo, Setting, Space, Vector
 from storage.vector_rows import VectorRows
 
+# By catalogue, the jobs of this process whose end is not written yet: (state, report) by id.
+_ENDED: dict[str, dict[int, tuple[str, dict[str, Any] | None]]] = {}
+
 
 class Catalog(VectorRows, Listings):
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
     def __init__(self, url: str | URL) -> None:
         self.engine = open_engine(url)
-        self._ended: dict[int, tuple[str, dict[str, Any] | None]] = {}  # jobs whose end is not written yet
+        # The process lives on, so whoever opens this catalogue anew in it would take such a job for a running one.
+        self._ended = _ENDED.setdefault(str(url), {})
 
     def close(self) -> None:
         """Give the database's connections back."""

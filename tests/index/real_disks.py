@@ -6,6 +6,7 @@ unshare -Urm python -m tests.index.real_disks EMPTY_FOLDER
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import index.pending
+from index.doctor import examine
+from index.errors import LibraryError
 from index.job import index_folder
 from index.library import Library
 from index.search import example_of_photo, find_similar
@@ -45,7 +49,32 @@ def main(base: Path) -> None:
     (home / "catalog.sqlite-wal").write_bytes(log)
     with pytest.raises(CatalogError, match="was not closed by the program that wrote it"):
         Library.open(again(home, base / "not closed"))
+    for number in range(18):
+        colour = (number * 7, 255 - number * 5, number * 31 % 256)
+        Image.new("RGB", (400, 300), colour).save(photos / f"{number}.png")
+    kept = [full_disk(photos, base / f"small {room}", room << 10) for room in (8, 60, 180)]
+    assert min(kept) < max(kept), kept  # it was full at the first step, and later
     print("done")  # noqa: T201  what the test reads
+
+
+def full_disk(photos: Path, small: Path, room: int) -> int:
+    """A library on a disk that fills up loses nothing, and goes on once there is room: how many photos it had when full."""
+    small.mkdir()
+    mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", small)
+    index.pending.COMMIT_PHOTOS = 4
+    with Library.open(small / "library", model="colours", create=True) as library:
+        (small / "ballast").write_bytes(bytes(shutil.disk_usage(small).free - room))
+        with pytest.raises((LibraryError, CatalogError), match=r"disk is full|No space left"):
+            indexed(library, photos)
+        kept = library.catalog.counts(library.space_id)["embedded"]
+        assert examine(library, whole=True)["ok"]
+    (small / "ballast").unlink()
+    mount("-o", "remount,size=8m", small)
+    with Library.open(small / "library") as library:
+        report = indexed(library, photos)
+        assert (kept, report["embedded"]) == (report["unchanged"], 20 - kept)
+        assert examine(library, whole=True)["ok"]
+    return int(kept)
 
 
 def again(folder: Path, point: Path) -> Path:

@@ -141,8 +141,9 @@ def test_a_job_whose_lease_went_to_another_stops(catalog: Catalog) -> None:
     assert catalog.beat(slept + 1, {}) is False
 
 
+@pytest.mark.parametrize("opened_anew", [False, True])
 def test_an_end_that_could_not_be_written_does_not_keep_the_lease(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    catalog: Catalog, open_catalog: Callable[[], Catalog], monkeypatch: pytest.MonkeyPatch, opened_anew: bool
 ) -> None:
     job_id = catalog.start_job("index", [])
 
@@ -154,6 +155,9 @@ def test_an_end_that_could_not_be_written_does_not_keep_the_lease(
         with pytest.raises(CatalogError, match="disk is full"):
             catalog.finish_job(job_id, jobs.FAILED, {"error": "disk full"})
         assert state_of(catalog) == "running"
+    if opened_anew:
+        catalog.close()
+        catalog = open_catalog()
     assert catalog.start_job("mend", []) != job_id  # a server need not be started anew once there is room again
     assert state_of(catalog) == "failed"
 
