@@ -17,8 +17,8 @@ from storage.errors import ShardError
 from storage.records import GenerationRecord
 from storage.shards import ADVICE, ShardFile, ShardStore
 
-FAULT_AROUND = 64 << 10  # bytes that Linux maps around one that is read, where its cache has them
-MOST_TOUCHED = 256 << 20
+MOST_MAPPED = 900 << 20  # bytes of files that are in this process' memory before those of the shards are handed back
+MANY = 1000  # rows, around each of which Linux maps 64 KiB
 _PLACE = np.dtype([("content", "<i8"), ("shard", "<i8"), ("row", "<i4")])
 
 
@@ -34,7 +34,6 @@ class Stored:
         self._take(np.empty(0, _PLACE))
         self._mapped: dict[int, np.memmap] = {}
         self._files: dict[int, ShardFile] = {}
-        self._touched = 0  # bytes of mapped pages since the last release
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -82,9 +81,9 @@ class Stored:
                 _check_row(int(rows[group].max()), mapped)
                 for part, vectors in found.items():
                     vectors[group] = mapped[part][rows[group]]
-                self._touched += min(len(group) * FAULT_AROUND, mapped.nbytes)
-                if self._touched > MOST_TOUCHED:
-                    self.release()
+                if len(group) > MANY:
+                    self._release_if_large()
+            self._release_if_large()
             return known, found
 
     def rows_of(self, shard_id: int, last_row: int) -> np.ndarray:
@@ -102,7 +101,10 @@ class Stored:
             for mapped in self._mapped.values():
                 if isinstance(mapped.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
                     mapped.base.madvise(mmap.MADV_DONTNEED)
-            self._touched = 0
+
+    def _release_if_large(self) -> None:
+        if _mapped_bytes() > MOST_MAPPED:
+            self.release()
 
     def sample(self, count: int) -> np.ndarray:
         """So many of the contents, int64, ascending, drawn alike each time."""
@@ -173,3 +175,10 @@ class Stored:
 def _check_row(row: int, mapped: np.ndarray) -> None:
     if row >= len(mapped):
         raise ShardError(f"The catalogue names row {row} of a shard that has {len(mapped)}. {ADVICE}")
+
+
+def _mapped_bytes() -> int:
+    """How much of files is in this process' memory; 0 where the system does not say."""
+    with suppress(OSError), open("/proc/self/statm") as file:
+        return int(file.read().split()[2]) * mmap.PAGESIZE
+    return 0

@@ -113,7 +113,7 @@ def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=NORMAL",  # safe against kill -9; a power cut may undo the last commits, never corrupt
         "foreign_keys=ON",
-        "cache_size=-32768",  # KiB; the 2 MB that SQLite takes by itself hold no page of a large catalogue for long
+        "cache_size=-8192",  # KiB a connection; the 2 MB that SQLite takes by itself hold no page of a large catalogue for long
     ):
         connection.execute(f"PRAGMA {pragma}")
 
