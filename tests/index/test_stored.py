@@ -17,7 +17,7 @@ from storage.shards import ShardStore, shard_dtype, shard_rows
 from storage.tables import Content, Shard, Vector
 
 PARTS = (("stage1", 256), ("pooled", 768))
-ROWS, SHARDS = 4000, 6
+ROWS, SHARDS = 2000, 6
 Many = tuple[Stored, dict[str, np.ndarray]]
 
 
@@ -29,7 +29,7 @@ def resident() -> int:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Many:
-    """24,000 vectors of 2 kB in six shards, and what they are: row n is of the content n + 1."""
+    """12,000 vectors of 2 kB in six shards, and what they are: row n is of the content n + 1."""
     folder = tmp_path_factory.mktemp("many")
     catalog, store = Catalog(sqlite_url(folder / "catalog.sqlite")), ShardStore(folder / "shards")
     space = catalog.space_id("space", "model", {})
@@ -58,7 +58,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Many:
 
 def test_each_content_gets_its_own_vectors_in_any_order(many: Many) -> None:
     store, vectors = many
-    asked = np.random.default_rng(1).permutation(30_000)[:5000].astype(np.int64)
+    asked = np.random.default_rng(1).permutation(15_000)[:5000].astype(np.int64)
     known, found = store.of_parts(asked, ("stage1", "pooled"))
     np.testing.assert_array_equal(known, (asked >= 1) & (asked <= ROWS * SHARDS))
     for part, array in found.items():
@@ -73,13 +73,14 @@ def test_each_content_gets_its_own_vectors_in_any_order(many: Many) -> None:
 def test_what_was_read_is_handed_back(many: Many, monkeypatch: pytest.MonkeyPatch) -> None:
     store, vectors = many
     everything = np.arange(1, ROWS * SHARDS + 1)
+    store.release()
     before = resident()
     store.of(everything, "pooled")
     held = resident() - before
-    assert held > 30_000_000  # of 49 MB of shards
+    assert held > 15_000_000  # of 25 MB of shards
     store.release()
     assert resident() - before < held / 4
-    monkeypatch.setattr(stored, "MOST_MAPPED", resident() + 10_000_000)
+    monkeypatch.setattr(stored, "MOST_MAPPED", resident() + 5_000_000)
     _, found = store.of(everything, "pooled")
     assert resident() - before < held / 2  # by itself, on the way
     np.testing.assert_array_equal(found, vectors["pooled"].astype(np.float32))
