@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,17 +98,17 @@ def library(open_library: Callable[..., Library]) -> Library:
     return open_library()
 
 
+def _paint(path: Path, colour: str, seed: int = 0, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(-4, 5, (48, 64, 3))
+    Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8)).save(path, **options)
+    return path
+
+
 @pytest.fixture
 def paint() -> Callable[..., Path]:
     """Writes a picture of one of COLOURS; its seed makes the bytes, and hardly the colour, its own."""
-
-    def paint_one(path: Path, colour: str, seed: int = 0, **options: Any) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(seed).integers(-4, 5, (48, 64, 3))
-        Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8)).save(path, **options)
-        return path
-
-    return paint_one
+    return _paint
 
 
 @pytest.fixture
@@ -165,29 +167,6 @@ def fill() -> Callable[..., list[int]]:
     return fill_one
 
 
-@pytest.fixture
-def lived_in(
-    open_library: Callable[..., Library], photos: Path, paint: Callable[..., Path], run: Callable[..., Any]
-) -> Library:
-    """A library with all that one can have: odd names, a copy, a gone and an unreadable photo, EXIF, taught words, two shards."""
-    library = open_library()
-    paint(photos / "lost.png", "rose", seed=5)
-    run(library, photos)
-    (photos / "lost.png").unlink()
-    exif = Image.Exif()
-    exif[0x010F], exif[0x0110] = "Maker", "Model 7"
-    exif.get_ifd(0x8769)[0x9003] = "2020:01:02 03:04:05"
-    paint(photos / "with\na line and \u00fc.png", "lime", seed=6, exif=exif)
-    paint(photos / os.fsdecode(b"no-utf8-\xff\xfe.png"), "blue", seed=7)
-    paint(photos / f"{'x' * 251}.png", "green", seed=8)
-    shutil.copy(photos / "red.png", photos / "the same as red.png")
-    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
-    run(library, photos)
-    named = {Path(photo.path).stem: photo.content_id or 0 for photo in library.catalog.photos_in("present", 99)}
-    teach(library, {"warm": [named["red"], named["rose"]], "cold \u2744": [named["blue"]]})
-    return library
-
-
 class InlineDecoder:
     """The decoder's work without its processes: they are tested elsewhere, and take their time to start."""
 
@@ -213,3 +192,53 @@ class InlineDecoder:
 def inline_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries that are opened in the test decode without worker processes."""
     monkeypatch.setattr(index.library, "Decoder", InlineDecoder)
+
+
+@pytest.fixture(scope="session")
+def _lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with library/ and photos/, made once: see lived_in."""
+    folder = tmp_path_factory.mktemp("lived-in")
+    photos = folder / "photos"
+    for colour in COLOURS:
+        _paint(photos / f"{colour}.png", colour)
+    _paint(photos / "lost.png", "rose", seed=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index.library, "describe", _describe)
+        patch.setattr(index.library, "load_backbone", lambda description, device: ColourBackbone(description))
+        patch.setattr(index.library, "Decoder", InlineDecoder)
+        with Library.open(folder / "library", model="colours", create=True) as library:
+            list(index_folder(library, [str(photos)]))
+            (photos / "lost.png").unlink()
+            _paint_odd_ones(photos)
+            list(index_folder(library, [str(photos)]))
+            named = {Path(photo.path).stem: photo.content_id or 0 for photo in library.catalog.photos_in("present", 99)}
+            teach(library, {"warm": [named["red"], named["rose"]], "cold \u2744": [named["blue"]]})
+    return folder
+
+
+def _paint_odd_ones(photos: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Maker", "Model 7"
+    exif.get_ifd(0x8769)[0x9003] = "2020:01:02 03:04:05"
+    _paint(photos / "with\na line and \u00fc.png", "lime", seed=6, exif=exif)
+    _paint(photos / os.fsdecode(b"no-utf8-\xff\xfe.png"), "blue", seed=7)
+    _paint(photos / f"{'x' * 251}.png", "green", seed=8)
+    shutil.copy2(photos / "red.png", photos / "the same as red.png")
+    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+
+
+@pytest.fixture
+def lived_in(_lived_in: Path, tmp_path: Path, open_library: Callable[..., Library]) -> Library:
+    """A library with all that one can have: odd names, a copy, a gone and an unreadable photo, EXIF, taught words, two shards.
+
+    A copy that lies in tmp_path with its photos, and knows it.
+    """
+    for name in ("library", "photos"):
+        shutil.copytree(_lived_in / name, tmp_path / name)
+    before, after = os.fsencode(_lived_in), os.fsencode(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "library" / "catalog.sqlite")) as connection:
+        paths = connection.execute("SELECT path, id FROM photo").fetchall()
+        moved = [(after + path.removeprefix(before), photo) for path, photo in paths]
+        connection.executemany("UPDATE photo SET path = ? WHERE id = ?", moved)
+        connection.commit()
+    return open_library()

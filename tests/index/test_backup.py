@@ -263,8 +263,6 @@ if where == "in a shard":
     shutil.copyfileobj = half
 elif where == "in the catalogue":
     index.backup.take_snapshot = lambda engine, path: (path.write_bytes(b"SQLite format 3"), die())
-elif where == "among thumbnails":
-    index.backup.thumbnails_in = lambda folder: (path if n < 2 else die() for n, path in enumerate(sorted(folder.glob("*/*"))))
 elif where == "before it is whole":
     index.manifest.Manifest.write = die
 else:
@@ -273,9 +271,7 @@ list(index.backup.back_up(Library.open(library), out))
 """
 
 
-@pytest.mark.parametrize(
-    "where", ["in a shard", "in the catalogue", "among thumbnails", "before it is whole", "before the old is swept"]
-)
+@pytest.mark.parametrize("where", ["in a shard", "in the catalogue", "before it is whole", "before the old is swept"])
 def test_a_kill_leaves_the_backup_that_was_there(
     lived_in: Library, photos: Path, paint: Callable[..., Path], run: Run, tmp_path: Path, where: str
 ) -> None:
