@@ -49,6 +49,28 @@ class _Asked:
     index: VectorIndex
 
 
+@dataclass(frozen=True)
+class _Bounds:
+    """Which photos may be found: by the filter, among these ids (None: all), but for these contents."""
+
+    where: Filter
+    within: frozenset[int] | None
+    without: frozenset[int]
+
+    @property
+    def are_narrow(self) -> bool:
+        return bool(self.where) or self.within is not None
+
+    def contents(self, library: Library) -> np.ndarray:
+        """The contents, int64 ascending, of the photos that filter and ids leave."""
+        if self.within is None:
+            return library.catalog.matching(self.where, library.space_id)
+        contents = library.catalog.contents_of(self.within)
+        return (
+            np.intersect1d(contents, library.catalog.matching(self.where, library.space_id)) if self.where else contents
+        )
+
+
 def example_of_file(library: Library, path: str) -> Example:
     """A picture file as part of a query. Raises UnreadableImage."""
     return glance_at(library, path).example
@@ -97,28 +119,31 @@ def find_similar(
     k: int = 12,
     weights: Mapping[str, float] | None = None,
     where: Filter = EVERYTHING,
+    within: Collection[int] | None = None,
     without: Collection[int] = (),
 ) -> Answer:
     """The k photos most like the `plus` pictures and least like the `minus` ones.
 
-    `weights` says how much each part counts (the pooled part alone by default), `where` which photos may be found, `without`
-    which contents to leave out. Photos that are gone are never found; copies of one content follow each other.
+    `weights` says how much each part counts (the pooled part alone by default), `where` which photos may be found, `within`
+    the ids of those that may (of all by default), `without` which contents to leave out. Photos that are gone are never
+    found; copies of one content follow each other.
     """
     if not plus:
         raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
     weights = weights or {library.space.pooled: 1.0}
     asked = _asked(library, {part: _query(part, plus, minus) for part in weights}, weights)
     total = len(asked[0].index)
+    bounds = _Bounds(where, None if within is None else frozenset(within), frozenset(without))
     allowed = None
     wanted = k + len(without) + 16
-    if where:
+    if bounds.are_narrow:
         # What passes a broad filter is among the nearest of all; only for a narrow one all that it leaves is looked up.
-        answer, is_all = _among(library, asked, max(wanted, UNFILTERED), None, where, without)
+        answer, is_all = _among(library, asked, max(wanted, UNFILTERED), None, bounds)
         if len(answer.neighbours) >= k or is_all:
             return Answer(answer.neighbours[:k], answer.exact)
-        allowed = library.catalog.matching(where, library.space_id)
+        allowed = bounds.contents(library)
     while True:
-        answer, is_all = _among(library, asked, wanted, allowed, where, without)
+        answer, is_all = _among(library, asked, wanted, allowed, bounds)
         if len(answer.neighbours) >= k or is_all or wanted >= total:
             return Answer(answer.neighbours[:k], answer.exact)
         wanted *= 4  # many of the nearest are gone: look further
@@ -140,15 +165,18 @@ def _among(
     asked: Sequence[_Asked],
     wanted: int,
     allowed: np.ndarray | None,
-    where: Filter,
-    without: Collection[int],
+    bounds: _Bounds,
 ) -> tuple[Answer, bool]:
     """The photos that may be found among the `wanted` nearest contents, and whether there are no more contents."""
     scores, contents, exact = _ranked(library, asked, wanted, allowed)
-    found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in without]
-    photos = library.catalog.photos([content for content, _ in found], where, library.space_id)
-    # Rounding may lift a cosine above 1 by a bit of its last digit.
-    neighbours = [Neighbour(photo, min(score, 1.0)) for content, score in found for photo in photos.get(content, ())]
+    found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in bounds.without]
+    photos = library.catalog.photos([content for content, _ in found], bounds.where, library.space_id)
+    neighbours = [
+        Neighbour(photo, min(score, 1.0))  # rounding may lift a cosine above 1 by a bit of its last digit
+        for content, score in found
+        for photo in photos.get(content, ())
+        if bounds.within is None or photo.id in bounds.within
+    ]
     return Answer(neighbours, exact), len(contents) < wanted
 
 

@@ -163,6 +163,15 @@ class Catalog(VectorRows, Listings):
         with reading(self.engine) as connection:
             return np.unique(np.array(connection.execute(statement).scalars().all(), dtype=np.int64))
 
+    def contents_of(self, photo_ids: Collection[int]) -> np.ndarray:
+        """The content ids, int64 (n,) ascending, of these photos."""
+        found: list[int | None] = []
+        with reading(self.engine) as connection:
+            for chunk in chunks(photo_ids):
+                statement = select(Photo.content_id).where(Photo.id.in_(chunk), Photo.content_id.is_not(None))
+                found += connection.execute(statement).scalars()
+        return np.unique(np.array(found, np.int64))
+
     def photo(self, photo_id: int) -> PhotoRecord | None:
         """One photo, in whatever state."""
         with reading(self.engine) as connection:

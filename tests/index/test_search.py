@@ -174,6 +174,19 @@ def test_contents_can_be_left_out(library: Library, fill: Fill) -> None:
     assert paths(library, example(RED), k=2, without={red, orange}) == ["/green.png"]
 
 
+def test_only_photos_of_a_set_are_found_however_far_they_are(library: Library, fill: Fill) -> None:
+    fill(library, {f"/near/{number:04}.png": (1.0, number / 10_000, 0.0) for number in range(1200)})
+    fill(library, {"/far/a.png": BLUE, "/far/b.png": GREEN}, {"/copy/of-b.png": "/far/b.png"})
+    ids = {photo.path: photo.id for photo in library.catalog.photos_in("present", 2000)}
+    far = [ids["/far/a.png"], ids["/far/b.png"]]
+    assert paths(library, example((0.1, 0.9, 0.0)), within=far) == ["/far/b.png", "/far/a.png"]
+    assert paths(library, example(RED), k=2, within=[*far, ids["/near/0007.png"]])[0] == "/near/0007.png"
+    assert paths(library, example(GREEN), within=far, where=Filter(folder="/copy")) == []
+    assert paths(library, example(GREEN), within=[ids["/copy/of-b.png"]]) == ["/copy/of-b.png"]
+    assert paths(library, example(GREEN), within=[]) == []
+    assert paths(library, example(GREEN), within=[10**9]) == []
+
+
 def test_equal_scores_come_in_a_fixed_order(library: Library, fill: Fill) -> None:
     fill(library, {f"/{name}.png": RED for name in "cab"})
     once = paths(library, example(RED))
