@@ -86,7 +86,9 @@ def test_backup_destroy_restore_and_go_on(app: App, main: Main, library: Path, h
     assert (report["photos"]["present"], report["thumbnails"]) == (COUNT + 2, COUNT)
     assert report["backup"] == str(home / "copy")
     said, _ = main("backup", "--out", "copy")
-    assert said.startswith("8 photos, 1 vector shards (0 new) and 6 thumbnails (0 new) are in the backup")
+    assert said.startswith(
+        "Photos: 8 present, 0 unreadable, 0 gone; 1 vector shards (0 new) and 6 thumbnails (0 new). The photos' own files"
+    )
     first = sorted((home / "photos").iterdir())[0]
     similar, own = (json.loads(main(verb, first, "--json")[0]) for verb in ("search", "classify"))
     assert {label["label"] for label in own[0]["own_labels"]} & {"warm", "cold"}

@@ -37,7 +37,8 @@ def without_measures(line: str) -> str:
     """A line without what differs from machine to machine: times, rates, and the last digits of scores."""
     line = re.sub(r"\d+ s\b|\d+ min|\bat \d+ photos a second", "T", line)
     line = re.sub(r"cpu \(.*?\)|gpu \(.*?\)", "FAISS", line)
-    line = re.sub(r"\d+ vector shards", "N vector shards", line)  # one for every 15 seconds
+    line = re.sub(r"\d+ vector shards( \(\d+ new\))?", "N vector shards", line)  # one for every 15 seconds
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE", line)
     line = re.sub(r"(\d+)\.\d%", r"\1%", line)
     return re.sub(r"(\d\.\d\d)\d+", r"\1", line).replace(" T T", " T")
 

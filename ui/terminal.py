@@ -92,8 +92,8 @@ def backup_text(report: dict[str, Any]) -> str:
     """A backup: what is in it, what of it is new."""
     lines = [report["note"]] if report["note"] else []
     lines.append(
-        f"{sum(report['photos'].values())} photos, {report['shards']} vector shards ({report['shards_new']} new) and "
-        f"{report['thumbnails']} thumbnails ({report['thumbnails_new']} new) are in the backup; the photos' files are not."
+        f"Photos: {_counted(report['photos'])}; {report['shards']} vector shards ({report['shards_new']} new) and "
+        f"{report['thumbnails']} thumbnails ({report['thumbnails_new']} new). The photos' own files are not in it."
     )
     lines.append(f"{shown(report['backup'])} is whole after {duration(report['seconds'])}.")
     return "\n".join(lines)
@@ -108,12 +108,15 @@ def restore_text(report: dict[str, Any]) -> str:
         lines.append(f"The catalogue names {report['shards_missing']} more shards: `doctor --mend` gives them up.")
     if report["thumbnails_missing"]:
         lines.append(f"{report['thumbnails_missing']} thumbnails are missing: `doctor --mend` makes them.")
-    counts = ", ".join(f"{count} {state}" for state, count in report["photos"].items())
     lines.append(
-        f"{shown(report['library'])} is what it was at {report['made_at'].replace('T', ' ')} UTC: {counts}. "
+        f"{shown(report['library'])} is what it was at {report['made_at'].replace('T', ' ')} UTC: {_counted(report['photos'])}. "
         "Run `index` on your folders to bring it up to date."
     )
     return "\n".join(lines)
+
+
+def _counted(photos: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in photos.items())
 
 
 def export_text(report: dict[str, Any]) -> str:
