@@ -132,7 +132,7 @@ def places(library: Library, whole: bool) -> tuple[bool, str]:
         saved = np.load(Path(folder) / "places", allow_pickle=False)
     contents, shard_ids, in_rows = (np.ascontiguousarray(saved[name]) for name in ("content", "shard", "row"))
     known = right = 0
-    newest = library.catalog.newest_shard(library.space_id)
+    newest = library.vectors.last_shard  # what a job stores from now on is not looked for yet
     for shard_id, its_rows, its_contents in library.catalog.vector_places(library.space_id, 0, newest):
         known += len(its_contents)
         at = np.minimum(np.searchsorted(contents, its_contents), max(len(contents) - 1, 0))

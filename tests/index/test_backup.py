@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -28,6 +29,7 @@ from index.manifest import manifest_of
 from index.restore import restore
 from index.search import example_of_photo, find_similar
 from index.teach import own_labels, taught
+from storage.errors import ReadOnly
 from storage.records import Filter
 from storage.snapshot import take_snapshot
 from tests.index.library_bytes import files_of, report_of, rows_of, tree
@@ -95,6 +97,26 @@ def test_a_backup_shares_nothing_with_its_library(lived_in: Library, open_librar
     report_of(restore(tmp_path / "backup", tmp_path / "again"))
     assert rows_of(tmp_path / "again") == before
     assert examine(open_library(folder=tmp_path / "again"), whole=True)["ok"]
+
+
+def test_a_library_that_can_only_be_read_is_backed_up(
+    lived_in: Library, open_library: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived_in.close()
+    before, allowed = rows_of(lived_in.folder), os.access
+
+    def access(path: Any, mode: int, **options: Any) -> bool:
+        return allowed(path, mode, **options) and not (mode & os.W_OK and str(lived_in.folder) in str(path))
+
+    with monkeypatch.context() as mounted:
+        mounted.setattr(os, "access", access)
+        library = open_library(create=False)
+        with pytest.raises(ReadOnly):
+            library.catalog.unmark()
+        report_of(back_up(library, tmp_path / "backup"))
+        library.close()
+    report_of(restore(tmp_path / "backup", tmp_path / "again"))
+    assert rows_of(tmp_path / "again") == before
 
 
 def test_a_backup_is_renewed_by_what_is_new(

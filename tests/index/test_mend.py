@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, insert, update
 
+import index.compact
 import index.mend
+import index.pending
 from index.doctor import examination, examine
 from index.errors import LibraryError
+from index.job import index_folder
 from index.library import Library
 from index.progress import DONE
 from storage.database import writing
@@ -273,3 +276,20 @@ def test_a_lost_shard_folder_row_by_row(lived_in: Library, open_library: Open, p
     assert words_of(library) == before
     with library.catalog.engine.connect() as connection:
         assert connection.execute(update(Content).values(size=Content.size)).rowcount == 9
+
+
+def test_a_job_at_work_is_no_illness(
+    open_library: Open, photos: Path, paint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index.pending, "COMMIT_PHOTOS", 3)
+    monkeypatch.setattr(index.compact, "SMALL_SHARDS", 1)
+    for number in range(7):
+        paint(photos / f"more-{number}.png", "blue", seed=number)
+    library, other = open_library(), open_library()
+    known = set()
+    for number, _ in enumerate(index_folder(library, [str(photos)])):
+        if number % 3 == 0:
+            assert failing(other) == {}, f"at step {number}"
+            known.add(len(other.vectors))
+    assert len(known) > 2, "looked at between its commits"
+    assert failing(open_library(), whole=True) == {}
