@@ -155,6 +155,7 @@ class FolderEvents(RuleBasedStateMachine):
     def to_change_when_it_is_read(self, number: int, kind: str, colour: int) -> None:
         links = [path for path in self.tree.rglob("*") if path.is_symlink()]
         if (path := self.pick(self.files(), number)) and not links:
+            self.stamp(path)  # or it would not be read
             self.racing[str(path)] = (kind, colour)
 
     # what happens to folders
