@@ -13,20 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from index.compare import SAME, embedded_again
+from index.compare import SAME, embedded_again, some
 from index.errors import LibraryError
 from index.library import Library
 from index.mend import INDEX_AGAIN, shifted_rows
 from regconv.errors import RegconvError
 from storage.errors import ShardError
 from storage.listings import StampRow
-from storage.records import FileStamp
+from storage.shards import checksum_of
 from storage.tables import PRESENT
 
 Asks = Callable[[Library, bool], tuple[bool, str]]
 
 # What is looked at without --whole: some seconds of it, in a library of any size.
 PHOTOS = 10_000
+READ, READ_OF_WHOLE = 20, 1000  # photos whose bytes are read
 SHARD_BYTES = 1 << 30
 VECTORS = 100_000
 QUERIES = 100  # stored vectors that ask the index for themselves
@@ -59,17 +60,22 @@ def catalogue(library: Library, whole: bool) -> tuple[bool, str]:
 
 
 def files(library: Library, whole: bool) -> tuple[bool, str]:
-    """Photos are where the catalogue says, unchanged. Always ok: only an index run may judge what is gone."""
+    """Photos are where the catalogue says, unchanged. Only an index run may judge what is gone: that is ok.
+
+    What is not: other bytes under the same size and time, which no index run looks at.
+    """
     looked = missing = changed = 0
     for photo in _photos(library, whole):
         looked += 1
-        try:
-            found = os.stat(photo.path)
-        except (OSError, ValueError):
-            missing += 1
-            continue
-        stamp = FileStamp(photo.path, found.st_size, found.st_mtime_ns)
-        changed += (stamp.size, stamp.mtime_ns) != (photo.size, photo.mtime_ns)
+        is_there, is_same = _stamped(photo)
+        missing += not is_there
+        changed += is_there and not is_same
+    rotten = [photo.path for photo in some(library, READ_OF_WHOLE if whole else READ) if _is_rotten(photo)]
+    if rotten:
+        return False, (
+            f"{len(rotten)} photos have other bytes than when they were indexed, under the same size and time, such as "
+            f"{rotten[0]}: is the disk failing? If the change was meant, touch them and run `index`"
+        )
     sampled = _sampled(library, looked)
     if not missing and not changed:
         return True, f"{looked} photos are where they were, unchanged{sampled}"
@@ -77,6 +83,22 @@ def files(library: Library, whole: bool) -> tuple[bool, str]:
         f"of {looked} photos {missing} are not where they were and {changed} have changed{sampled}; `index` on their folders "
         "brings the catalogue up to date, once their disk is there"
     )
+
+
+def _stamped(photo: StampRow) -> tuple[bool, bool]:
+    """Whether a photo's file is there, and whether it has the size and time that the catalogue has."""
+    try:
+        found = os.stat(photo.path)
+    except (OSError, ValueError):
+        return False, False
+    return True, (found.st_size, found.st_mtime_ns) == (photo.size, photo.mtime_ns)
+
+
+def _is_rotten(photo: StampRow) -> bool:
+    try:
+        return _stamped(photo)[1] and checksum_of(Path(photo.path)) != photo.digest and _stamped(photo)[1]
+    except OSError:
+        return False  # gone, or not readable: the index run says so
 
 
 def shards(library: Library, whole: bool) -> tuple[bool, str]:

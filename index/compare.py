@@ -23,7 +23,7 @@ def embedded_again(library: Library, whole: bool = False) -> Iterator[tuple[Stam
     Photos that are not there or have changed since are left out: the next index run sees to them. Raises what loading the
     network raises.
     """
-    sample = _some(library, SAMPLE_OF_WHOLE if whole else SAMPLE)
+    sample = some(library, SAMPLE_OF_WHOLE if whole else SAMPLE)
     with closing(library.decoder.decode(DecodeTask(photo.path) for photo in sample)) as decoded:
         pictures = (
             (photo, result.picture)
@@ -46,7 +46,7 @@ def _compared(library: Library, group: list[tuple[StampRow, np.ndarray]]) -> Ite
             yield photo, float(fresh @ own) / length if length else float(np.array_equal(own, fresh))
 
 
-def _some(library: Library, count: int) -> list[StampRow]:
+def some(library: Library, count: int) -> list[StampRow]:
     """Up to so many present photos; of another part of the library each time."""
     newest = library.catalog.newest_photo()
     random = np.random.default_rng()

@@ -138,9 +138,13 @@ def unteach(settings: Settings, words: tuple[str, ...]) -> Answer:
 @verb
 @click.option("--recall", is_flag=True, help="Measure how many of the true nearest the index finds.")
 @click.option(
-    "--mend", is_flag=True, help="Make again what is derived: the index, thumbnails; remove what is left over."
+    "--mend", is_flag=True, help="Make index and thumbnails again, give up damaged vectors; photos and your words stay."
 )
-@click.option("--whole", is_flag=True, help="Look at every file, vector and thumbnail instead of a sample.")
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="Look at every file, shard and thumbnail instead of a sample, and embed more photos again.",
+)
 def doctor(settings: Settings, recall: bool, mend: bool, whole: bool) -> Answer:
     """Check that files, catalogue, vectors and index agree."""
     from index.doctor import examination

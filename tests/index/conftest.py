@@ -228,13 +228,13 @@ def _paint_odd_ones(photos: Path) -> None:
 
 
 @pytest.fixture
-def lived_in(_lived_in: Path, tmp_path: Path, open_library: Callable[..., Library]) -> Library:
+def lived_in(_lived_in: Path, tmp_path: Path, photos: Path, open_library: Callable[..., Library]) -> Library:
     """A library with all that one can have: odd names, a copy, a gone and an unreadable photo, EXIF, taught words, two shards.
 
     A copy that lies in tmp_path with its photos, and knows it.
     """
-    for name in ("library", "photos"):
-        shutil.copytree(_lived_in / name, tmp_path / name)
+    shutil.copytree(_lived_in / "library", tmp_path / "library")
+    shutil.copytree(_lived_in / "photos", photos, dirs_exist_ok=True)  # with their times
     before, after = os.fsencode(_lived_in), os.fsencode(tmp_path)
     with closing(sqlite3.connect(tmp_path / "library" / "catalog.sqlite")) as connection:
         paths = connection.execute("SELECT path, id FROM photo").fetchall()

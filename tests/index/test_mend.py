@@ -293,3 +293,21 @@ def test_a_job_at_work_is_no_illness(
             known.add(len(other.vectors))
     assert len(known) > 2, "looked at between its commits"
     assert failing(open_library(), whole=True) == {}
+
+
+def test_a_photo_whose_bytes_rot_under_the_same_stamp_is_told(
+    lived_in: Library, open_library: Open, photos: Path, run: Run
+) -> None:
+    path = photos / "lime.png"
+    facts, data = path.stat(), bytearray(path.read_bytes())
+    data[-5] ^= 1  # in the file's last checksum: it still decodes, or says that it can't
+    path.write_bytes(data)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    told = failing(open_library())["files"]
+    assert told.startswith("1 photos have other bytes than when they were indexed")
+    assert str(path) in told
+    examine(open_library(), mend=True)
+    assert path.read_bytes() == data, "a photo is never mended"
+    os.utime(path)
+    run(open_library(), photos)
+    assert failing(open_library(), whole=True) == {}
