@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -166,9 +167,11 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
             os.close(reads)
             job(order, told)
             code = 0
+        except KeyboardInterrupt:
+            code = 130
+        except Exception:  # noqa: BLE001  (the child of a fork must not go on where its parent was)
+            traceback.print_exc()
         finally:
-            if code:
-                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
             os._exit(code)
     os.close(told)
     steps = []
@@ -176,7 +179,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         for line in lines:
             if line == "\n":
                 time.sleep(order["delay_s"])
-                os.kill(child, signal.SIGKILL)
+                os.kill(child, signal.Signals[order["signal"]])
             else:
                 steps.append(line.strip())
     _, status = os.waitpid(child, 0)

@@ -24,6 +24,7 @@ from storage.errors import CatalogError
 from storage.shards import ShardFile, ShardStore
 from storage.tables import Job
 from storage.thumbnails import ThumbnailStore
+from tests.index.planted_faults import PlantedDecoder
 
 Run = Callable[..., dict[str, Any]]
 Open = Callable[..., Library]
@@ -154,3 +155,22 @@ def test_a_folder_given_twice_in_different_ways_is_seen_once(
     paint(photos.parent / "photos-2" / "blue.png", "blue", seed=4)  # sorts between photos and photos/sub
     report = run(library, photos, photos.parent / "photos-2", photos / "sub", f"{photos}/../photos/")
     assert (report["seen"], report["embedded"]) == (7, 7)
+
+
+def test_a_decoder_that_hangs_crashes_or_eats_memory_costs_one_file(
+    library: Library, open_library: Open, many: Path, run: Run
+) -> None:
+    for number, fault in enumerate(("hang", "crash", "hungry")):
+        (many / f"more-{number:02}.png").rename(many / f"{fault}.png")
+    with PlantedDecoder(library.description.recipe, workers=2, deadline_s=2, memory_mb=512) as decoder:
+        library.__dict__["decoder"] = decoder
+        report = run(library, many)
+    assert report["embedded"] == 13
+    reasons = {Path(failed["path"]).stem: failed["reason"] for failed in report["failed"]}
+    assert reasons.keys() == {"hang", "crash", "hungry"}
+    assert reasons["hang"] == "took longer than 2 s to decode"
+    assert reasons["crash"] == "crashed the process that decoded it (SIGABRT)"
+    assert "memory" in reasons["hungry"]
+    assert library.catalog.counts(library.space_id) == {"present": 13, "unreadable": 3, "gone": 0, "embedded": 13}
+    report = run(open_library(), many, retry_failed=True)  # with a decoder that can read them
+    assert (report["embedded"], report["unchanged"], report["failed"]) == (3, 13, [])
