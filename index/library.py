@@ -87,7 +87,12 @@ class Library:
             if not create:
                 raise NoLibrary(f"There is no library in {folder}. {MAKE_ONE} {folder}")
             describe(asked or DEFAULT_MODEL)  # a model that can't be had must not leave half a library behind
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NoLibrary(
+                f"No library can be made in {folder}: {error.strerror}. Name a folder that can be written to: --library DIR"
+            ) from error
         catalog = Catalog(database or sqlite_url(file))
         try:
             own = catalog.setting("model")

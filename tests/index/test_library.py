@@ -33,6 +33,12 @@ def test_no_library_is_said_and_nothing_is_left_behind(open_library: Open, tmp_p
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_said(open_library: Open, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(NoLibrary, match=r"No library can be made in .*/file/library: Not a directory\. Name a folder"):
+        open_library(folder=tmp_path / "file" / "library")
+
+
 def test_an_empty_catalogue_is_no_library_yet(open_library: Open, tmp_path: Path) -> None:
     with pytest.raises(NoLibrary, match="is empty"):
         open_library(folder=tmp_path / "x", database=f"sqlite:///{tmp_path / 'other.sqlite'}", create=False)
