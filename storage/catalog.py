@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import URL, Row, func, select, update
+from sqlalchemy.engine import make_url
 
 from storage import jobs, marks, queries, storing
 from storage.database import chunks, now, open_engine, reading, writing
@@ -19,7 +20,7 @@ from storage.tables import GONE, PRESENT, UNREADABLE, Label, Photo, Setting, Spa
 from storage.vector_rows import VectorRows
 
 # By catalogue, the jobs of this process whose end is not written yet: (state, report) by id.
-_ENDED: dict[str, dict[int, tuple[str, dict[str, Any] | None]]] = {}
+_ENDED: dict[tuple, dict[int, tuple[str, dict[str, Any] | None]]] = {}
 
 
 class Catalog(VectorRows, Listings):
@@ -28,7 +29,8 @@ class Catalog(VectorRows, Listings):
     def __init__(self, url: str | URL) -> None:
         self.engine = open_engine(url)
         # The process lives on, so whoever opens this catalogue anew in it would take such a job for a running one.
-        self._ended = _ENDED.setdefault(str(url), {})
+        place = make_url(url)  # whose text and hash need a path in UTF-8
+        self._ended = _ENDED.setdefault((place.drivername, place.host, place.port, place.database), {})
 
     def close(self) -> None:
         """Give the database's connections back."""
