@@ -11,6 +11,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+import regconv
 from regconv import (
     CheckpointError,
     ConvNextForImageClassification,
@@ -55,6 +56,35 @@ def test_a_network_comes_back_by_name(
     assert hub.private[NAME] is False
     posted = {token for request, token in zip(hub.requests, hub.tokens, strict=True) if request.startswith("POST")}
     assert posted == {f"Bearer {WRITER}"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "saving", "weights"),
+    [
+        ("TFRegNetForImageClassification", {}, "model.safetensors"),
+        ("FlaxRegNetForImageClassification", {"max_shard_size": 8000}, "model.safetensors.index.json"),
+        ("FlaxRegNetForImageClassification", {"safe_serialization": False}, "flax_model.msgpack"),
+    ],
+)
+def test_what_other_frameworks_push_comes_to_torch(
+    hub: Hub, kind: str, saving: dict[str, Any], weights: str, tiny_checkpoint: Any, tmp_path: Path
+) -> None:
+    package, requirements = ("flax", "jax") if kind.startswith("Flax") else ("tensorflow", "tensorflow")
+    pytest.importorskip(package, reason=f"needs requirements-{requirements}.txt")
+    folder = tiny_checkpoint("regnet-y")
+    network = getattr(regconv, kind).from_pretrained(folder)
+    network.push_to_hub(NAME, token=WRITER, **saving)
+    assert weights in hub.files(NAME)
+    assert hub.messages == [f"Upload {kind}"]
+    pushed, info = RegNetForImageClassification.from_pretrained(NAME, output_loading_info=True)
+    original, arrived = RegNetForImageClassification.from_pretrained(folder).state_dict(), pushed.state_dict()
+    counters = {key for key in original if key.endswith("num_batches_tracked")}  # torch's alone
+    assert all(torch.equal(arrived[key], original[key]) for key in original.keys() - counters)
+    assert counters.issuperset(info["missing_keys"])
+    network.save_pretrained(tmp_path / "new", push_to_hub=True, repo_id="someone/saved", token=WRITER, **saving)
+    assert hub.files("someone/saved").keys() == hub.files(NAME).keys()
+    with pytest.raises(CheckpointError, match="may not write there"):
+        network.push_to_hub(NAME, token=READER)
 
 
 def test_configuration_and_processor_and_network_share_a_repository(hub: Hub, tiny_checkpoint: Any) -> None:
