@@ -102,6 +102,10 @@ def test_one_wrong_value_is_found_and_said(
     assert not certificate.ok
     assert "**Beyond the bound: eager float32 cpu.**" in markdown(certificate)
     assert "BAD  eager float32 cpu" in summary(certificate)
+    assert ("largest difference nan" in summary(certificate)) == np.isnan(fault)
+    (path, _) = write_certificate(certificate, folder)
+    rows = json.loads(path.read_text(), parse_constant=pytest.fail)["comparisons"][0]["differences"]
+    assert [row["name"] for row in rows if row["relative"] is None] == (["stage2"] if np.isnan(fault) else [])
 
 
 def test_a_framework_that_is_not_installed_is_said_and_does_not_count(
