@@ -29,6 +29,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         dtype: Any = jnp.float32,
         *,
         config: Any = None,
+        input_shape: tuple[int, int, int, int] | None = None,
         seed: int = 0,
         use_safetensors: bool | None = None,
         from_pt: bool = False,
@@ -42,9 +43,10 @@ class PretrainedNetwork(loading.Pushable, Network):
         """The network of a folder or hub model, with _do_init=False (network, params); parameters are float32.
 
         Weights may be PyTorch's, TensorFlow's or Flax's; from_pt, from_tf, from_flax take those of one only. A head
-        that the files lack gets start values by `seed`. Further keywords are huggingface_hub's (revision, cache_dir,
-        token, local_files_only, force_download), then fields of the configuration; others raise TypeError. With
-        output_loading_info: (the above, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
+        that the files lack gets start values by `seed` and input_shape, as in a new network. Further keywords are
+        huggingface_hub's (revision, cache_dir, token, local_files_only, force_download), then fields of the
+        configuration; others raise TypeError. With output_loading_info: (the above, {"missing_keys",
+        "unexpected_keys", "mismatched_keys", "error_msgs"}).
         Raises ModelNotFound, CheckpointError (damaged), WeightsMismatch (see regconv.name_check).
         """
         config, weights = loading.open_checkpoint(
@@ -57,7 +59,7 @@ class PretrainedNetwork(loading.Pushable, Network):
             from_flax=from_flax,
             keywords=kwargs,
         )
-        network = cls(config, None, seed, dtype, _do_init=False)
+        network = cls(config, input_shape, seed, dtype, _do_init=False)
         params, match = network._filled(weights, ignore_mismatched_sizes)
         network._is_initialised = _do_init
         network._params = params if _do_init else {}
