@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -261,27 +259,3 @@ def test_a_policy_of_half_variables_runs_too(pair: Callable[..., Pair]) -> None:
         assert {variable.dtype for variable in half.weights} == {"float16"}
         assert cosine(half(pictures()).logits, exact(pictures()).logits) > 0.9995
         assert np.isfinite(half(pictures(), training=True).logits).all()
-
-
-WITHOUT_ONEDNN = """
-import numpy as np, tensorflow as tf
-from regconv import RegNetConfig, TFRegNetModel
-network = TFRegNetModel(RegNetConfig(embedding_size=8, hidden_sizes=[16, 24], depths=[1, 1], groups_width=8))
-pixels = tf.ones((1, 3, 32, 32))
-def slopes(pixels):
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(tf.square(network(pixels, training=True).last_hidden_state))
-    return tape.gradient(loss, [variable.value for variable in network.trainable_variables])
-found = [slopes(pixels), tf.function(slopes)(pixels)]
-assert all(np.abs(a - b).max() <= 1e-3 * (1 + np.abs(a).max()) for a, b in zip(*found, strict=True))
-graph = tf.function(network)(pixels)  # TensorFlow fuses convolution, norm and activation here
-assert np.allclose(graph.last_hidden_state, network(pixels).last_hidden_state, rtol=1e-4, atol=1e-5)
-"""
-
-
-def test_grouped_convolutions_need_no_onednn() -> None:
-    environment = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "", "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", WITHOUT_ONEDNN]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
