@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regconv.errors import CheckpointError
+from regconv.known_keywords import take_saving_keywords
 
 # What a push of weights replaces: other weights left beside them would win over them, or be mistaken for them.
 _OLDER_WEIGHTS = [
@@ -81,13 +82,26 @@ def push(repo_id: str, save: Callable[[Path], Any], **options: Any) -> Any:
         return _upload(repo_id, Path(folder), None, chosen)
 
 
-def check_push_options(push_to_hub: bool, keywords: Mapping[str, Any]) -> None:
-    """Before anything is written: TypeError for keywords of save_pretrained that it does not have."""
+def accepted_push_options(push_to_hub: bool, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of save_pretrained that are for pushing, without those that change nothing.
+
+    To be asked before anything is written. Raises TypeError for others, and for any without push_to_hub.
+    """
     known = {"repo_id", *(field.name for field in fields(PushOptions))}
-    if keywords and not push_to_hub:
-        raise TypeError(f"save_pretrained got {', '.join(sorted(keywords))}, without push_to_hub=True")
-    if keywords.keys() - known:
-        raise TypeError(f"save_pretrained got unknown keywords: {', '.join(sorted(keywords.keys() - known))}")
+    options = dict(keywords)
+    take_saving_keywords(options)
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise TypeError(
+            f"save_pretrained got unknown keywords: {', '.join(unknown)}; with push_to_hub=True it also has "
+            f"{', '.join(sorted(known))}"
+        )
+    if push_to_hub:
+        return options
+    asked = sorted(name for name, value in options.items() if value not in (None, False))
+    if asked:
+        raise TypeError(f"save_pretrained got {', '.join(asked)}, without push_to_hub=True")
+    return {}
 
 
 def push_saved(folder: Path, names: Collection[str], what: str, keywords: Mapping[str, Any]) -> Any:

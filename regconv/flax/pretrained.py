@@ -15,7 +15,7 @@ from regconv import loading
 from regconv.checkpoint import Weights
 from regconv.flax.network import Network, Params
 from regconv.flax.weights import from_hub, hub_paths, hub_shapes, to_hub, write_msgpack
-from regconv.hub_push import check_push_options, push_saved
+from regconv.hub_push import accepted_push_options, push_saved
 from regconv.name_check import Match
 
 
@@ -45,8 +45,9 @@ class PretrainedNetwork(loading.Pushable, Network):
         Weights may be PyTorch's, TensorFlow's or Flax's; from_pt, from_tf, from_flax take those of one only. A head
         that the files lack gets start values by `seed` and input_shape, as in a new network. Further keywords are
         huggingface_hub's (revision, cache_dir, token, local_files_only, force_download), then fields of the
-        configuration; others raise TypeError. With output_loading_info: (the above, {"missing_keys",
-        "unexpected_keys", "mismatched_keys", "error_msgs"}).
+        configuration; those of other software are taken where they change nothing here (regconv.known_keywords), others
+        raise TypeError. With output_loading_info: (the above, {"missing_keys", "unexpected_keys", "mismatched_keys",
+        "error_msgs"}).
         Raises ModelNotFound, CheckpointError (damaged), WeightsMismatch (see regconv.name_check).
         """
         config, weights = loading.open_checkpoint(
@@ -86,6 +87,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         save_directory: str | os.PathLike[str],
         params: Mapping[str, Any] | None = None,
         *,
+        is_main_process: bool = True,
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
         processor: Any = None,
@@ -98,9 +100,12 @@ class PretrainedNetwork(loading.Pushable, Network):
         flax_model.msgpack, always in one piece. params: others than the model's own. An earlier checkpoint in the
         folder is replaced once everything is written; if that fails it stays, and CheckpointError is raised.
         push_to_hub: afterwards the files go to the hub as well, as repo_id or else the folder's name; further
-        keywords as in `push_to_hub`.
+        keywords as in `push_to_hub`. is_main_process=False writes nothing: for the other processes of a distributed
+        training.
         """
-        check_push_options(push_to_hub, push_options)
+        push_options = accepted_push_options(push_to_hub, push_options)
+        if not is_main_process:
+            return
         values = self.params if params is None else self.complete(params)
         dtype = jax.tree.leaves(values["params"])[0].dtype.name
         name = type(self).__name__.removeprefix("Flax")

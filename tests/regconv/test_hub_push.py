@@ -152,7 +152,7 @@ def test_keywords_without_a_meaning_are_refused_before_anything_is_written(
     saved = {"network": network, "config": network.config, "processor": processor}[what]
     with pytest.raises(TypeError, match=r"repo_id, without push_to_hub=True"):
         saved.save_pretrained(tmp_path / "new", repo_id=NAME)
-    with pytest.raises(TypeError, match=r"unknown keywords: privat$"):
+    with pytest.raises(TypeError, match=r"unknown keywords: privat;"):
         saved.save_pretrained(tmp_path / "new", push_to_hub=True, privat=True)
     assert not (tmp_path / "new").exists()
     assert hub.requests == []
