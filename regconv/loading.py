@@ -126,9 +126,10 @@ def save_checkpoint(
     """Writes config.json, model.safetensors (or pytorch_model.bin) and the processor's file if one is given.
 
     tensors: torch's or NumPy's, under hub names and axes. Weights above max_shard_size are cut into shards with an
-    index. An earlier checkpoint in the folder is replaced once everything is written; if that fails it stays, and
-    CheckpointError is raised. push_to_hub: these files then go to the hub too; push_options: repo_id (without it the
-    folder's name) and the fields of regconv.hub_push.PushOptions.
+    index. Safetensors and pickled weights of an earlier checkpoint in the folder are replaced once everything is
+    written; if that fails they stay, and CheckpointError is raised. A tf_model.h5 or flax_model.msgpack there stays in
+    any case, and from then on only from_tf and from_flax read it. push_to_hub: these files then go to the hub too;
+    push_options: repo_id (without it the folder's name) and the fields of regconv.hub_push.PushOptions.
     """
     push_options = accepted_push_options(push_to_hub, push_options)
     shard_bytes = byte_count(max_shard_size)

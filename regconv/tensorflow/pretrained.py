@@ -103,9 +103,10 @@ class PretrainedNetwork(loading.Pushable, Network):
         """Writes config.json, model.safetensors and the processor's file if one is given; torch and Flax read it.
 
         Weights above max_shard_size are cut into shards with an index. push_to_hub sends the files to the hub too;
-        push_options: repo_id (without it the folder's name) and the fields of regconv.hub_push.PushOptions. An earlier
-        checkpoint in the folder is replaced once everything is written; if that fails it stays, and CheckpointError is
-        raised. Raises ValueError for safe_serialization=False: tf_model.h5 is read here, but not written.
+        push_options: repo_id (without it the folder's name) and the fields of regconv.hub_push.PushOptions. Earlier
+        safetensors and pickles in the folder are replaced once everything is written; if that fails they stay, and
+        CheckpointError is raised. An older tf_model.h5 or flax_model.msgpack stays in any case; only from_tf and
+        from_flax read it then. Raises ValueError for safe_serialization=False: tf_model.h5 is read here, but not written.
         is_main_process=False writes nothing: for the other processes of a distributed training.
         """
         if not safe_serialization:

@@ -197,9 +197,10 @@ class Network(loading.Pushable, nn.Module):
     ) -> None:
         """Writes config.json, model.safetensors (or pytorch_model.bin) and the processor's file if one is given.
 
-        Weights above max_shard_size are cut into shards with an index. An earlier checkpoint in the folder is replaced
-        once everything is written; if that fails it stays, and CheckpointError is raised. push_to_hub: afterwards the
-        files go to the hub as well, as repo_id or else the folder's name; further keywords as in `push_to_hub`.
+        Weights above max_shard_size are cut into shards with an index. Earlier weights of these kinds in the folder are
+        replaced once everything is written; if that fails they stay, and CheckpointError is raised. TensorFlow's and
+        Flax's own files stay in any case; only from_tf and from_flax read them then. push_to_hub: afterwards the files
+        go to the hub as well, as repo_id or else the folder's name; further keywords as in `push_to_hub`.
 
         is_main_process=False writes nothing: for the other processes of a distributed training. state_dict: tensors to
         save in place of the network's own, of the same names and shapes (ValueError). save_function: taken for the

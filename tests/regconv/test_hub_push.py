@@ -114,6 +114,24 @@ def test_a_later_push_leaves_no_older_weights_behind(hub: Hub, tiny_checkpoint: 
     assert hub.files(NAME).keys() == {"config.json", "model.safetensors", "README.md"}
 
 
+def test_other_frameworks_files_stay_unless_they_would_be_read_instead(hub: Hub, tiny_checkpoint: Any) -> None:
+    pytest.importorskip("flax", reason="needs requirements-jax.txt")
+    folder = tiny_checkpoint("regnet-x", depths=[1, 1, 1])
+    network = RegNetForImageClassification.from_pretrained(folder)
+    network.config.push_to_hub(NAME, token=WRITER)
+    older = {"tf_model.h5": b"older", "flax_model.msgpack": b"older"}
+    for name, content in older.items():
+        (hub.folder(NAME, "main") / name).write_bytes(content)
+    network.push_to_hub(NAME, token=WRITER)
+    assert hub.files(NAME).items() >= older.items()
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(NAME))
+    flax = regconv.FlaxRegNetForImageClassification.from_pretrained(folder)
+    flax.push_to_hub(NAME, token=WRITER, safe_serialization=False)
+    assert hub.files(NAME).keys() == {"config.json", "flax_model.msgpack"}
+    arrived = RegNetForImageClassification.from_pretrained(NAME).state_dict()
+    assert torch.equal(arrived["classifier.1.weight"], network.state_dict()["classifier.1.weight"])
+
+
 def test_branches_and_pull_requests(hub: Hub, tiny_checkpoint: Any) -> None:
     network = RegNetModel.from_pretrained(tiny_checkpoint("regnet-y"))
     network.push_to_hub(NAME, token=WRITER, revision="v2")
