@@ -187,6 +187,7 @@ def _candidates(description: ModelDescription, other: str) -> list[_Candidate]:
         framework("TensorFlow", "tensorflow", "TF"),
         framework("Flax", "flax", "Flax"),
         *engines,
+        framework("TensorFlow", "tensorflow", "TF", dtype="mixed_bfloat16"),  # float32 variables, as Flax has them
         framework("Flax", "flax", "Flax", dtype="bfloat16"),
     ]
 
