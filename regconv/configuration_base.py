@@ -99,6 +99,7 @@ class Config(Pushable):
 
     @property
     def dtype(self) -> str | None:
+        """The name of the stored weights' dtype, as "float32"; a torch.dtype may be assigned too."""
         return self._dtype
 
     @dtype.setter

@@ -57,10 +57,12 @@ class Network(loading.Pushable, nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of the first parameter, as all have it unless single layers were cast."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
+        """Where the first parameter lies, and with it the whole network unless it was spread over devices."""
         return next(self.parameters()).device
 
     @classmethod
