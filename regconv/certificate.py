@@ -6,6 +6,7 @@ PyTorch on the CPU, operation by operation in float32, is the reference that all
 from __future__ import annotations
 
 import importlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -37,6 +38,10 @@ class Difference:
     relative: float
     cosine: float
     ok: bool
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in values.items()}
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,11 @@ class Certificate:
         return bool(self.comparisons) and all(one.ok for one in self.comparisons)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        comparisons = [asdict(one) | {"ok": one.ok} for one in self.comparisons]
+        """The same for JSON, which has no NaN and no infinity: they are None there."""
+        comparisons = [
+            asdict(one) | {"ok": one.ok, "differences": [_finite(asdict(row)) for row in one.differences]}
+            for one in self.comparisons
+        ]
         return asdict(self) | {"comparisons": comparisons, "absent": dict(self.absent), "ok": self.ok}
 
 
@@ -151,7 +159,7 @@ def write_certificate(certificate: Certificate, folder: Path) -> list[Path]:
     from regconv.checkpoint import write_files
 
     texts = {
-        "certificate.json": json.dumps(certificate.as_dict(), indent=2) + "\n",
+        "certificate.json": json.dumps(certificate.as_dict(), indent=2, allow_nan=False) + "\n",
         "certificate.md": markdown(certificate),
     }
     write_files(folder, {name: text.encode() for name, text in texts.items()})
@@ -179,6 +187,7 @@ def _candidates(description: ModelDescription, other: str) -> list[_Candidate]:
         framework("TensorFlow", "tensorflow", "TF"),
         framework("Flax", "flax", "Flax"),
         *engines,
+        framework("TensorFlow", "tensorflow", "TF", dtype="mixed_bfloat16"),  # float32 variables, as Flax has them
         framework("Flax", "flax", "Flax", dtype="bfloat16"),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from regconv.certificate import Certificate, Comparison
 
 
@@ -26,13 +28,13 @@ def markdown(certificate: Certificate) -> str:
 
 
 def summary(certificate: Certificate) -> str:
-    """A line for each comparison: its worst output and whether it is within the bound."""
+    """A line for each comparison: its worst output, NaN where there is any, and whether it is within the bound."""
     lines = []
     for one in certificate.comparisons:
         if one.kind == "half precision":
-            worst = f"least cosine {min(row.cosine for row in one.differences):.6f}, bound {one.bound}"
+            worst = f"least cosine {np.min([row.cosine for row in one.differences]):.6f}, bound {one.bound}"
         else:
-            worst = f"largest difference {max(row.relative for row in one.differences):.1e}, bound {one.bound:.0e}"
+            worst = f"largest difference {np.max([row.relative for row in one.differences]):.1e}, bound {one.bound:.0e}"
         lines.append(f"{'ok  ' if one.ok else 'BAD '} {one.name} {one.version}: {worst}")
     return "\n".join(lines + [f"     {name}: not compared, {reason}" for name, reason in certificate.absent.items()])
 

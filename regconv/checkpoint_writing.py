@@ -41,12 +41,13 @@ def write_checkpoint(
 ) -> list[str]:
     """The names of the files written: weights and the given small files.
 
-    An earlier checkpoint in the folder stays whole if this fails.
+    An earlier checkpoint in the folder stays whole if this fails; afterwards its safetensors and pickled files are gone.
+    tf_model.h5 and flax_model.msgpack stay as they are: what looks for weights of any kind reads these last.
     """
     writers = weight_writers(tensors, safe=safe, shard_bytes=shard_bytes)
     write_files(folder, {**files, **writers})
     for path in folder.iterdir():
-        # An older file of another kind would win over, or be mistaken for, what was just written.
+        # Older safetensors would win over a pickle that was just written, older shards be mistaken for new ones.
         if _ANY_WEIGHTS.fullmatch(path.name) and path.name not in writers:
             path.unlink()
     return [*files, *writers]

@@ -16,6 +16,7 @@ from regconv.checkpoint import CONFIG_NAME, read_json
 from regconv.configuration_base import PROBLEM_TYPES, Config
 from regconv.design_space import Design
 from regconv.errors import UnsupportedConfig
+from regconv.known_keywords import take_network_keywords
 from regconv.stage_choice import StageChoice
 
 __all__ = [
@@ -247,6 +248,8 @@ class AutoConfig:
         Raises ModelNotFound, CheckpointError (damaged) and UnsupportedConfig (a model type that is not here).
         """
         options = hub.HubOptions.take(kwargs)
+        if not kwargs.get("return_unused_kwargs"):
+            take_network_keywords(kwargs)
         path = hub.fetch_file(pretrained_model_name_or_path, CONFIG_NAME, options)
         values = read_json(path)
         return _class_of(values.get("model_type"), str(path)).from_dict(values, **kwargs)

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self
 from regconv import hub
 from regconv.checkpoint import CONFIG_NAME, read_json, write_files
 from regconv.errors import UnsupportedConfig
-from regconv.hub_push import Pushable, check_push_options, push_saved
+from regconv.hub_push import Pushable, accepted_push_options, push_saved
+from regconv.known_keywords import take_network_keywords
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
@@ -98,6 +99,7 @@ class Config(Pushable):
 
     @property
     def dtype(self) -> str | None:
+        """The name of the stored weights' dtype, as "float32"; a torch.dtype may be assigned too."""
         return self._dtype
 
     @dtype.setter
@@ -139,7 +141,7 @@ class Config(Pushable):
 
         push_options: repo_id (without it the folder's name) and what `push_to_hub` takes; others raise TypeError.
         """
-        check_push_options(push_to_hub, push_options)
+        push_options = accepted_push_options(push_to_hub, push_options)
         write_files(Path(save_directory), {CONFIG_NAME: self.to_json_string().encode()})
         if push_to_hub:
             push_saved(Path(save_directory), [CONFIG_NAME], type(self).__name__, push_options)
@@ -170,6 +172,8 @@ class Config(Pushable):
         Raises ModelNotFound, and CheckpointError when config.json is damaged.
         """
         options = hub.HubOptions.take(kwargs)
+        if not kwargs.get("return_unused_kwargs"):
+            take_network_keywords(kwargs)
         return cls.from_dict(read_json(hub.fetch_file(pretrained_model_name_or_path, CONFIG_NAME, options)), **kwargs)
 
     @classmethod

@@ -20,6 +20,7 @@ from regconv.checkpoint import (
     weights_at,
 )
 from regconv.errors import ModelNotFound
+from regconv.known_keywords import take_hub_keywords
 
 _ADVICE = (
     "Give a folder that holds config.json and model.safetensors, fetch the model while online, "
@@ -44,7 +45,11 @@ class HubOptions:
 
     @classmethod
     def take(cls, keywords: dict[str, Any]) -> Self:
-        """The options among `keywords`, which are removed from them."""
+        """The options among `keywords`, which are removed from them, with what regconv.known_keywords knows of the hub.
+
+        Raises TypeError for what cannot be done here, ValueError for two different tokens.
+        """
+        take_hub_keywords(keywords)
         return cls(**{field.name: keywords.pop(field.name) for field in fields(cls) if field.name in keywords})
 
 

@@ -11,15 +11,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from regconv.checkpoint import FLAX_NAME
 from regconv.errors import CheckpointError
+from regconv.known_keywords import take_saving_keywords
 
-# What a push of weights replaces: other weights left beside them would win over them, or be mistaken for them.
+# What a push of weights replaces: left beside a new pickle, older safetensors would win over it, and older shards could
+# be mistaken for new ones. Other frameworks' own files stay where they are read after what is pushed.
 _OLDER_WEIGHTS = [
     "model*.safetensors",
     "model.safetensors.index.json",
     "pytorch_model*.bin",
     "pytorch_model.bin.index.json",
 ]
+_BEFORE_MSGPACK = ["tf_model*.h5", "tf_model.h5.index.json"]  # read before flax_model.msgpack
 _MAIN = "main"
 
 
@@ -81,13 +85,26 @@ def push(repo_id: str, save: Callable[[Path], Any], **options: Any) -> Any:
         return _upload(repo_id, Path(folder), None, chosen)
 
 
-def check_push_options(push_to_hub: bool, keywords: Mapping[str, Any]) -> None:
-    """Before anything is written: TypeError for keywords of save_pretrained that it does not have."""
+def accepted_push_options(push_to_hub: bool, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of save_pretrained that are for pushing, without those that change nothing.
+
+    To be asked before anything is written. Raises TypeError for others, and for any without push_to_hub.
+    """
     known = {"repo_id", *(field.name for field in fields(PushOptions))}
-    if keywords and not push_to_hub:
-        raise TypeError(f"save_pretrained got {', '.join(sorted(keywords))}, without push_to_hub=True")
-    if keywords.keys() - known:
-        raise TypeError(f"save_pretrained got unknown keywords: {', '.join(sorted(keywords.keys() - known))}")
+    options = dict(keywords)
+    take_saving_keywords(options)
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise TypeError(
+            f"save_pretrained got unknown keywords: {', '.join(unknown)}; with push_to_hub=True it also has "
+            f"{', '.join(sorted(known))}"
+        )
+    if push_to_hub:
+        return options
+    asked = sorted(name for name, value in options.items() if value not in (None, False))
+    if asked:
+        raise TypeError(f"save_pretrained got {', '.join(asked)}, without push_to_hub=True")
+    return {}
 
 
 def push_saved(folder: Path, names: Collection[str], what: str, keywords: Mapping[str, Any]) -> Any:
@@ -117,6 +134,7 @@ def _upload(repo_id: str, folder: Path, names: list[str] | None, options: PushOp
 
     found = {path.name for path in folder.iterdir()} if names is None else set(names)
     has_weights = any(name.endswith((".safetensors", ".bin", ".msgpack")) for name in found)
+    older = _OLDER_WEIGHTS + (_BEFORE_MSGPACK if FLAX_NAME in found else [])
     api = HfApi(token=options.token)
     try:
         repo = api.create_repo(repo_id, private=options.private, exist_ok=True).repo_id
@@ -126,7 +144,7 @@ def _upload(repo_id: str, folder: Path, names: list[str] | None, options: PushOp
             repo_id=repo,
             folder_path=folder,
             allow_patterns=names,
-            delete_patterns=_OLDER_WEIGHTS if has_weights else None,
+            delete_patterns=older if has_weights else None,
             commit_message=options.commit_message,
             commit_description=options.commit_description,
             revision=options.revision,

@@ -18,9 +18,10 @@ import numpy as np
 
 from regconv import image_arrays as arrays
 from regconv.errors import UnsupportedConfig
-from regconv.hub_push import Pushable, check_push_options, push_saved
+from regconv.hub_push import Pushable, accepted_push_options, push_saved
 from regconv.image_batch import BatchFeature, batch_of
 from regconv.image_geometry import DEFAULT_CROP_PCT
+from regconv.known_keywords import take_hub_keywords
 
 __all__ = ["AutoImageProcessor", "BatchFeature", "ConvNextFeatureExtractor", "ConvNextImageProcessor"]
 
@@ -151,7 +152,7 @@ class ConvNextImageProcessor(Pushable):
         push_to_hub: it goes to the hub as well, as repo_id or else the folder's name; further keywords as in
         `push_to_hub`.
         """
-        check_push_options(push_to_hub, push_options)
+        push_options = accepted_push_options(push_to_hub, push_options)
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         path = Path(save_directory) / _FILE
         path.write_text(self.to_json_string(), encoding="utf-8")
@@ -257,6 +258,7 @@ def _name_for(model_type: str | None, model: str | os.PathLike[str]) -> str:
 
 def _read(model: str | os.PathLike[str], options: dict[str, Any]) -> dict[str, Any]:
     if Path(model).is_file():
+        take_hub_keywords(options)
         return json.loads(Path(model).read_text(encoding="utf-8"))
     return _read_json(model, _FILE, options)
 

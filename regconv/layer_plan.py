@@ -65,6 +65,7 @@ class StagePlan:
 
     @property
     def has_downsampling(self) -> bool:
+        """Whether width or size change: in ConvNeXt a norm and a convolution of their own come before the layers."""
         return self.width_in != self.width or self.stride != 1
 
 

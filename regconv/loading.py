@@ -13,7 +13,8 @@ from regconv import hub
 from regconv.checkpoint import CONFIG_NAME, PREPROCESSOR_NAME, MadeBy, Weights, find_weights
 from regconv.checkpoint_reading import read_arrays, read_tensors, shapes
 from regconv.checkpoint_writing import byte_count, write_checkpoint
-from regconv.hub_push import Pushable, check_push_options, push, push_saved
+from regconv.hub_push import Pushable, accepted_push_options, push, push_saved
+from regconv.known_keywords import take_network_keywords
 from regconv.name_check import Match, Shape, check_match, match_names
 
 if TYPE_CHECKING:
@@ -44,10 +45,12 @@ def open_checkpoint(
     """The configuration and the weight files of a folder or hub model.
 
     keywords: huggingface_hub's (revision, cache_dir, token, local_files_only, force_download), then fields of the
-    configuration; others raise TypeError. from_pt, from_tf, from_flax: only what that framework wrote.
+    configuration; those of other software by regconv.known_keywords; others raise TypeError. from_pt, from_tf,
+    from_flax: only what that framework wrote.
     Raises ModelNotFound, CheckpointError (damaged).
     """
     made_by = _made_by(from_pt, from_tf, from_flax)
+    take_network_keywords(keywords)
     options = hub.HubOptions.take(keywords)
     folder = hub.fetch_checkpoint(model, options, use_safetensors=use_safetensors, made_by=made_by)
     if config is None:
@@ -123,11 +126,12 @@ def save_checkpoint(
     """Writes config.json, model.safetensors (or pytorch_model.bin) and the processor's file if one is given.
 
     tensors: torch's or NumPy's, under hub names and axes. Weights above max_shard_size are cut into shards with an
-    index. An earlier checkpoint in the folder is replaced once everything is written; if that fails it stays, and
-    CheckpointError is raised. push_to_hub: these files then go to the hub too; push_options: repo_id (without it the
-    folder's name) and the fields of regconv.hub_push.PushOptions.
+    index. Safetensors and pickled weights of an earlier checkpoint in the folder are replaced once everything is
+    written; if that fails they stay, and CheckpointError is raised. A tf_model.h5 or flax_model.msgpack there stays in
+    any case, and from then on only from_tf and from_flax read it. push_to_hub: these files then go to the hub too;
+    push_options: repo_id (without it the folder's name) and the fields of regconv.hub_push.PushOptions.
     """
-    check_push_options(push_to_hub, push_options)
+    push_options = accepted_push_options(push_to_hub, push_options)
     shard_bytes = byte_count(max_shard_size)
     files = small_files(config, class_name, dtype, processor)
     written = write_checkpoint(Path(folder), files, tensors, safe=safe_serialization, shard_bytes=shard_bytes)

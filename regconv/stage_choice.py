@@ -18,6 +18,7 @@ class StageChoice:
 
     @property
     def out_features(self) -> list[str]:
+        """A copy of the chosen stages' names, in running order; assigning raises UnsupportedConfig as the class says."""
         return list(self._out_features)
 
     @out_features.setter
@@ -26,6 +27,7 @@ class StageChoice:
 
     @property
     def out_indices(self) -> list[int]:
+        """A copy of their places in stage_names, the stem is 0; assigning raises UnsupportedConfig as the class says."""
         return list(self._out_indices)
 
     @out_indices.setter

@@ -27,7 +27,10 @@ def test_certify_writes_both_files_and_one_document(tiny_checkpoint: Callable[..
     done = app(tmp_path, "certify", tiny_checkpoint("regnet-y"), "--all", "--out", "certificate", "--json")
     document = json.loads(done.stdout)
     assert document["ok"] is True
-    assert [one["name"] for one in document["comparisons"]][:2] == ["TensorFlow", "Flax"]
+    names = [one["name"] for one in document["comparisons"]]
+    assert names[:2] == ["TensorFlow", "Flax"]
+    assert names[-2:] == ["TensorFlow mixed_bfloat16", "Flax bfloat16"]
+    assert {one["kind"] for one in document["comparisons"][-2:]} == {"half precision"}
     assert len(document["pictures"]) == 14
     assert json.loads((tmp_path / "certificate" / "certificate.json").read_text()) == document
     assert "| logits |" in (tmp_path / "certificate" / "certificate.md").read_text()

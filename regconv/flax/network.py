@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 from flax import linen as nn
 from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -150,8 +151,9 @@ class Network:
     ) -> Any:
         """The output of pixel_values (n, num_channels, h, w), compiled once per shape; a tuple if not return_dict.
 
-        With batch statistics train=True returns (output, {"batch_stats": new}). dropout_rng: the key of a drop path
-        in training. Raises ValueError for another number of channels and for a drop path without a key, KeyError for
+        Lists of arrays or numbers are put together. With batch statistics train=True returns (output, {"batch_stats":
+        new}). dropout_rng: the key of a drop path in training. Raises ValueError for another number of channels, for
+        lists of unequal shapes and for a drop path without a key, TypeError for what are no numbers, KeyError for
         params without one of the collections.
         """
         pixels = self._checked_pixels(pixel_values)
@@ -170,6 +172,8 @@ class Network:
     def _checked_pixels(self, pixel_values: Any) -> Array:
         if pixel_values is None:
             raise ValueError("You have to specify pixel_values")
+        if not hasattr(pixel_values, "shape"):
+            pixel_values = _stacked(pixel_values)
         if pixel_values.shape[1:2] != (self.config.num_channels,):
             raise ValueError(
                 "Make sure that the channel dimension of the pixel values match with the one set in the configuration."
@@ -198,6 +202,22 @@ class Network:
     def to_fp32(self, params: Mapping[str, Any], mask: Any = None) -> Params:
         """A copy of params in float32; mask as in to_bf16."""
         return _cast(params, jnp.float32, mask)
+
+
+def _stacked(pictures: Any) -> np.ndarray:
+    """One array of a list of arrays or of numbers, such as the image processor gives without return_tensors."""
+    try:
+        array = np.asarray(pictures)
+    except ValueError as error:
+        raise ValueError(
+            f"pixel_values is a {type(pictures).__name__} of pictures of different shapes, expected one array "
+            "(n, num_channels, h, w): bring them to one size"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"pixel_values is a {type(pictures).__name__} of no numbers, expected an array (n, num_channels, h, w)"
+        )
+    return array
 
 
 def _compiled(module: nn.Module, has_statistics: bool) -> Any:

@@ -15,7 +15,7 @@ from regconv import loading
 from regconv.checkpoint import Weights
 from regconv.flax.network import Network, Params
 from regconv.flax.weights import from_hub, hub_paths, hub_shapes, to_hub, write_msgpack
-from regconv.hub_push import check_push_options, push_saved
+from regconv.hub_push import accepted_push_options, push_saved
 from regconv.name_check import Match
 
 
@@ -29,6 +29,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         dtype: Any = jnp.float32,
         *,
         config: Any = None,
+        input_shape: tuple[int, int, int, int] | None = None,
         seed: int = 0,
         use_safetensors: bool | None = None,
         from_pt: bool = False,
@@ -42,9 +43,11 @@ class PretrainedNetwork(loading.Pushable, Network):
         """The network of a folder or hub model, with _do_init=False (network, params); parameters are float32.
 
         Weights may be PyTorch's, TensorFlow's or Flax's; from_pt, from_tf, from_flax take those of one only. A head
-        that the files lack gets start values by `seed`. Further keywords are huggingface_hub's (revision, cache_dir,
-        token, local_files_only, force_download), then fields of the configuration; others raise TypeError. With
-        output_loading_info: (the above, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
+        that the files lack gets start values by `seed` and input_shape, as in a new network. Further keywords are
+        huggingface_hub's (revision, cache_dir, token, local_files_only, force_download), then fields of the
+        configuration; those of other software are taken where they change nothing here (regconv.known_keywords), others
+        raise TypeError. With output_loading_info: (the above, {"missing_keys", "unexpected_keys", "mismatched_keys",
+        "error_msgs"}).
         Raises ModelNotFound, CheckpointError (damaged), WeightsMismatch (see regconv.name_check).
         """
         config, weights = loading.open_checkpoint(
@@ -57,7 +60,7 @@ class PretrainedNetwork(loading.Pushable, Network):
             from_flax=from_flax,
             keywords=kwargs,
         )
-        network = cls(config, None, seed, dtype, _do_init=False)
+        network = cls(config, input_shape, seed, dtype, _do_init=False)
         params, match = network._filled(weights, ignore_mismatched_sizes)
         network._is_initialised = _do_init
         network._params = params if _do_init else {}
@@ -84,6 +87,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         save_directory: str | os.PathLike[str],
         params: Mapping[str, Any] | None = None,
         *,
+        is_main_process: bool = True,
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
         processor: Any = None,
@@ -93,12 +97,17 @@ class PretrainedNetwork(loading.Pushable, Network):
         """Writes config.json, model.safetensors and the processor's file if one is given.
 
         The file has the hub's names and axes: torch and TensorFlow read it. With safe_serialization=False it is
-        flax_model.msgpack, always in one piece. params: others than the model's own. An earlier checkpoint in the
-        folder is replaced once everything is written; if that fails it stays, and CheckpointError is raised.
+        flax_model.msgpack, always in one piece. params: others than the model's own. Once everything is written, what
+        from_pretrained would read before it is removed: earlier safetensors and pickles, for a flax_model.msgpack also
+        a tf_model.h5. If saving fails all of it stays, and CheckpointError is raised. Beside new safetensors an older
+        tf_model.h5 or flax_model.msgpack stays in any case; only from_tf and from_flax read it then.
         push_to_hub: afterwards the files go to the hub as well, as repo_id or else the folder's name; further
-        keywords as in `push_to_hub`.
+        keywords as in `push_to_hub`. is_main_process=False writes nothing: for the other processes of a distributed
+        training.
         """
-        check_push_options(push_to_hub, push_options)
+        push_options = accepted_push_options(push_to_hub, push_options)
+        if not is_main_process:
+            return
         values = self.params if params is None else self.complete(params)
         dtype = jax.tree.leaves(values["params"])[0].dtype.name
         name = type(self).__name__.removeprefix("Flax")

@@ -51,7 +51,7 @@ def to_hub(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def write_msgpack(folder: Path, files: Mapping[str, bytes], params: Mapping[str, Any]) -> set[str]:
     """Writes flax_model.msgpack and the given small files; an earlier checkpoint stays whole if this fails.
 
-    Returns the names of the files.
+    Weights of other kinds, which from_pretrained would read first, are removed then. Returns the names of the files.
     """
     written = {**files, FLAX_NAME: msgpack_serialize(jax.device_get(params))}
     write_files(folder, written)

@@ -56,7 +56,11 @@ class Convolution(keras.layers.Conv2D):
                     f"{self.kernel_size} of {self.path}: give larger pictures"
                 )
         if self.groups == 1:
-            return tf.nn.conv2d(x, kernel, self.strides, "VALID")
+            strides = self.strides
+            if self.kernel_size == (1, 1):
+                # The same numbers; with a stride, TensorFlow's gradient of the gradient corrupts memory on CPUs.
+                x, strides = x[:, :: strides[0], :: strides[1]], (1, 1)
+            return tf.nn.conv2d(x, kernel, strides, "VALID")
         if self.groups == self.filters == x.shape[-1]:
             kernel = tf.reshape(kernel, (*self.kernel_size, self.filters, 1))  # same numbers, same order
             return tf.nn.depthwise_conv2d(x, kernel, (1, *self.strides, 1), "VALID")

@@ -37,8 +37,9 @@ class PretrainedNetwork(loading.Pushable, Network):
 
         Weights may be PyTorch's, TensorFlow's or Flax's; from_pt, from_tf, from_flax take those of one only. Further
         keywords are the class's own (name, dtype), huggingface_hub's (revision, cache_dir, token, local_files_only,
-        force_download), then fields of the configuration; others raise TypeError. With output_loading_info: (network,
-        {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
+        force_download), then fields of the configuration; those of other software are taken where they change nothing
+        here (regconv.known_keywords), others raise TypeError. With output_loading_info: (network, {"missing_keys",
+        "unexpected_keys", "mismatched_keys", "error_msgs"}).
         Raises ModelNotFound, CheckpointError (damaged), WeightsMismatch (see regconv.name_check).
         """
         options = {name: kwargs.pop(name) for name in cls.class_options if name in kwargs}
@@ -92,6 +93,7 @@ class PretrainedNetwork(loading.Pushable, Network):
         self,
         save_directory: str | os.PathLike[str],
         *,
+        is_main_process: bool = True,
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
         processor: Any = None,
@@ -101,15 +103,19 @@ class PretrainedNetwork(loading.Pushable, Network):
         """Writes config.json, model.safetensors and the processor's file if one is given; torch and Flax read it.
 
         Weights above max_shard_size are cut into shards with an index. push_to_hub sends the files to the hub too;
-        push_options: repo_id (without it the folder's name) and the fields of regconv.hub_push.PushOptions. An earlier
-        checkpoint in the folder is replaced once everything is written; if that fails it stays, and CheckpointError is
-        raised. Raises ValueError for safe_serialization=False: tf_model.h5 is read here, but not written.
+        push_options: repo_id (without it the folder's name) and the fields of regconv.hub_push.PushOptions. Earlier
+        safetensors and pickles in the folder are replaced once everything is written; if that fails they stay, and
+        CheckpointError is raised. An older tf_model.h5 or flax_model.msgpack stays in any case; only from_tf and
+        from_flax read it then. Raises ValueError for safe_serialization=False: tf_model.h5 is read here, but not written.
+        is_main_process=False writes nothing: for the other processes of a distributed training.
         """
         if not safe_serialization:
             raise ValueError(
                 "TensorFlow networks are saved as model.safetensors, which every framework here reads, so "
                 "safe_serialization=False is refused; for Keras' own formats there are save and save_weights"
             )
+        if not is_main_process:
+            return
         loading.save_checkpoint(
             save_directory,
             self.config,

@@ -7,6 +7,7 @@ from regconv.torch.convnext import (
     ConvNextV2ForImageClassification,
     ConvNextV2Model,
 )
+from regconv.torch.outputs import register_outputs
 from regconv.torch.regnet import RegNetForImageClassification, RegNetModel
 
 __all__ = [
@@ -14,3 +15,5 @@ __all__ = [
     "ConvNextV2Backbone", "ConvNextV2ForImageClassification", "ConvNextV2Model",
     "RegNetBackbone", "RegNetForImageClassification", "RegNetModel",
 ]  # fmt: skip
+
+register_outputs()

@@ -71,6 +71,7 @@ class StageMaps(Network):
 
     @property
     def has_stage_norms(self) -> bool:
+        """Whether every chosen map goes through a layer norm of its own."""
         return "hidden_states_norms" in self._modules
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -57,10 +57,12 @@ class Network(loading.Pushable, nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of the first parameter, as all have it unless single layers were cast."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
+        """Where the first parameter lies, and with it the whole network unless it was spread over devices."""
         return next(self.parameters()).device
 
     @classmethod
@@ -126,7 +128,8 @@ class Network(loading.Pushable, nn.Module):
 
         Weights may be PyTorch's, TensorFlow's or Flax's; from_pt, from_tf, from_flax take those of one only.
         dtype: another one, or "auto" for the stored one. Further keywords are huggingface_hub's (revision, cache_dir,
-        token, local_files_only, force_download), then fields of the configuration; others raise TypeError. With
+        token, local_files_only, force_download), then fields of the configuration; those of other software are taken
+        where they change nothing here (regconv.known_keywords), others raise TypeError. With
         output_loading_info: (network, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
         Raises ModelNotFound, CheckpointError (damaged), WeightsMismatch (see regconv.name_check).
         """
@@ -185,6 +188,9 @@ class Network(loading.Pushable, nn.Module):
         self,
         save_directory: str | os.PathLike[str],
         *,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        save_function: Any = None,
         safe_serialization: bool = True,
         max_shard_size: int | str = "5GB",
         processor: Any = None,
@@ -193,22 +199,46 @@ class Network(loading.Pushable, nn.Module):
     ) -> None:
         """Writes config.json, model.safetensors (or pytorch_model.bin) and the processor's file if one is given.
 
-        Weights above max_shard_size are cut into shards with an index. An earlier checkpoint in the folder is replaced
-        once everything is written; if that fails it stays, and CheckpointError is raised. push_to_hub: afterwards the
-        files go to the hub as well, as repo_id or else the folder's name; further keywords as in `push_to_hub`.
+        Weights above max_shard_size are cut into shards with an index. Earlier weights of these kinds in the folder are
+        replaced once everything is written; if that fails they stay, and CheckpointError is raised. TensorFlow's and
+        Flax's own files stay in any case; only from_tf and from_flax read them then. push_to_hub: afterwards the files
+        go to the hub as well, as repo_id or else the folder's name; further keywords as in `push_to_hub`.
+
+        is_main_process=False writes nothing: for the other processes of a distributed training. state_dict: tensors to
+        save in place of the network's own, of the same names and shapes (ValueError). save_function: taken for the
+        sake of existing scripts, as safetensors are written without it; for pickles it can only be torch.save.
         """
+        if not safe_serialization and save_function not in (None, torch.save):
+            raise ValueError(
+                "save_function is given, but files are written whole or not at all, by this library: leave it out"
+            )
+        if not is_main_process:
+            return
+        tensors = self.state_dict() if state_dict is None else self._checked_state(state_dict)
         loading.save_checkpoint(
             save_directory,
             self.config,
             type(self).__name__,
-            self.dtype,
-            self.state_dict(),
+            next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()),
+            tensors,
             processor=processor,
             safe_serialization=safe_serialization,
             max_shard_size=max_shard_size,
             push_to_hub=push_to_hub,
             **push_options,
         )
+
+    def _checked_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        own = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        if wrong:
+            name = wrong[0]
+            raise ValueError(
+                f"state_dict has {len(wrong)} tensors that do not fit this {type(self).__name__}, among them {name}: "
+                f"{given.get(name, 'none')} given, {own.get(name, 'none')} expected; give all that state_dict() has"
+            )
+        return {name: state[name] for name in own}
 
 
 def _wanted_dtype(dtype: Any, config: Any, weights: Weights) -> torch.dtype:

@@ -1,13 +1,16 @@
-"""Of this room alone: a hub on this machine; and one thread, because these networks are tiny and threads that wait for
-one another cost more."""
+"""Of this room alone: a hub on this machine; pictures and recipes to train with; and one thread, because these networks
+are tiny and threads that wait for one another cost more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.regconv.hub_server import Hub, serving
 
@@ -38,3 +41,34 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(variable, raising=False)
         yield served
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Callable[..., Path]:
+    """(pictures a class) -> a folder with two classes of coloured noise."""
+
+    from tests.regconv.training_runs import COLOURS
+
+    def make(count: int = 12, name: str = "classes") -> Path:
+        random = np.random.default_rng(0)
+        for label, colour in COLOURS.items():
+            (tmp_path / name / label).mkdir(parents=True)
+            for number in range(count):
+                noise = random.normal(colour, 25, (40, 48 + 2 * number, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(noise).save(tmp_path / name / label / f"{number:02}.png")
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def recipe(tiny_checkpoint: Any) -> Callable[..., Any]:
+    """(family, **changes) -> a short recipe that starts from a tiny checkpoint."""
+
+    def make(family: str = "regnet-y", **changes: Any) -> Any:
+        from regconv.torch.training import TrainingRecipe
+
+        values = {"epochs": 4, "size": 32, "batch_size": 8, "learning_rate": 2e-3, "val_share": 0.2}
+        return TrainingRecipe(**({"start": str(tiny_checkpoint(family))} | values | changes))
+
+    return make

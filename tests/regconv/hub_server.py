@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 WRITER, READER = "hf_may_write", "hf_may_read"
+# huggingface_hub asks for it by itself, once in a process and a day, before whatever it was called for: not counted.
+REGISTRY = "/api/agent-harnesses"
 
 
 def commit_of(folder: Path) -> str:
@@ -195,8 +197,10 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             return {"X-Repo-Commit": commit_of(folder), "ETag": f'"{hashlib.sha1(body).hexdigest()}"'}, body
 
         def answer(self, act: Callable[[], tuple[dict[str, str], bytes]]) -> None:
-            hub.requests.append(f"{self.command} {urlsplit(self.path).path.rsplit('/', 1)[1]}")
-            hub.tokens.append(self.headers.get("Authorization"))
+            path = urlsplit(self.path).path
+            if path != REGISTRY:
+                hub.requests.append(f"{self.command} {path.rsplit('/', 1)[1]}")
+                hub.tokens.append(self.headers.get("Authorization"))
             try:
                 (headers, body), status = act(), 200
             except Refusal as refusal:

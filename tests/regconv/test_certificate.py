@@ -53,7 +53,8 @@ def test_every_framework_and_engine_agrees(tiny_checkpoint: Callable[..., Path],
     kinds = {one.name: one.kind for one in certificate.comparisons}
     assert kinds == {
         "TensorFlow": "framework", "Flax": "framework", "eager float32 cpu": "engine",
-        "eager bfloat16 cpu": "half precision", "Flax bfloat16": "half precision",
+        "eager bfloat16 cpu": "half precision", "TensorFlow mixed_bfloat16": "half precision",
+        "Flax bfloat16": "half precision",
     }  # fmt: skip
     for one in certificate.comparisons:
         names = [row.name for row in one.differences]
@@ -102,6 +103,10 @@ def test_one_wrong_value_is_found_and_said(
     assert not certificate.ok
     assert "**Beyond the bound: eager float32 cpu.**" in markdown(certificate)
     assert "BAD  eager float32 cpu" in summary(certificate)
+    assert ("largest difference nan" in summary(certificate)) == np.isnan(fault)
+    (path, _) = write_certificate(certificate, folder)
+    rows = json.loads(path.read_text(), parse_constant=pytest.fail)["comparisons"][0]["differences"]
+    assert [row["name"] for row in rows if row["relative"] is None] == (["stage2"] if np.isnan(fault) else [])
 
 
 def test_a_framework_that_is_not_installed_is_said_and_does_not_count(
@@ -117,7 +122,7 @@ def test_a_framework_that_is_not_installed_is_said_and_does_not_count(
     monkeypatch.setattr(module, "_framework", missing)
     certificate = made(tiny_checkpoint("regnet-x"))
     assert certificate.ok
-    assert set(certificate.absent) == {"TensorFlow", "Flax", "Flax bfloat16"}
+    assert set(certificate.absent) == {"TensorFlow", "Flax", "TensorFlow mixed_bfloat16", "Flax bfloat16"}
     assert "not compared: TensorFlow: TensorFlow is not installed" in markdown(certificate)
     assert not replace(certificate, comparisons=()).ok, "nothing compared is nothing certified"
 

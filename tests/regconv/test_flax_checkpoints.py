@@ -112,6 +112,9 @@ class TestLoading:
         again = flax_class(family).from_pretrained(bare, seed=4)
         assert same_arrays(model.params["params"][prefix], again.params["params"][prefix])
         assert not same_arrays(model.params["params"]["classifier"], again.params["params"]["classifier"])
+        shaped = flax_class(family).from_pretrained(bare, input_shape=(2, 64, 48, 3), seed=4)
+        assert shaped.input_shape == (2, 64, 48, 3)
+        assert same_arrays(shaped.params, again.params)
 
     def test_files_that_do_not_fit_are_refused_with_the_names(self, tiny_checkpoint: Any) -> None:
         folder = tiny_checkpoint("regnet-x")

@@ -225,6 +225,20 @@ class TestParameters:
             FlaxRegNetModel(tiny_config("regnet-x"), dtype=jnp.int8)
 
 
+def test_lists_are_put_together_and_what_is_no_picture_is_refused(tiny_config: Any) -> None:
+    model = FlaxRegNetModel(tiny_config("regnet-x", depths=[1, 1, 1]))
+    x = pixels(2, 3, 32, 32)
+    expected = model(x).pooler_output
+    for given in (list(x), tuple(x), x.tolist()):
+        assert jnp.array_equal(model(given).pooler_output, expected)
+    with pytest.raises(ValueError, match="pixel_values is a list of pictures of different shapes, expected one array"):
+        model([x[0], x[1, :, :20]])
+    with pytest.raises(TypeError, match="pixel_values is a str of no numbers"):
+        model("cat.jpg")
+    with pytest.raises(ValueError, match="Make sure that the channel dimension"):
+        model(x[0].tolist())
+
+
 def test_without_jax_the_error_names_the_requirements() -> None:
     code = (
         "import sys; sys.modules['jax'] = None\n"

@@ -14,10 +14,8 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+import regconv
 from regconv import (
-    AutoConfig,
-    AutoImageProcessor,
-    ConvNextImageProcessor,
     ModelNotFound,
     RegNetConfig,
     RegNetForImageClassification,
@@ -108,8 +106,18 @@ def test_force_download_fetches_again(hub: Hub, tiny_checkpoint: Any) -> None:
     assert "GET config.json" in hub.requests
 
 
-@pytest.mark.parametrize("door", [RegNetConfig, AutoConfig, ConvNextImageProcessor, AutoImageProcessor, RegNetModel])
-def test_every_door_takes_the_hub_s_options(hub: Hub, door: Any, tiny_checkpoint: Any, tmp_path: Path) -> None:
+DOORS = (
+    "RegNetConfig", "AutoConfig", "ConvNextImageProcessor", "AutoImageProcessor", "RegNetModel", "AutoModel",
+    "AutoBackbone", "TFRegNetModel", "TFAutoModelForImageClassification", "FlaxRegNetModel", "FlaxAutoModel",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_every_door_takes_the_hub_s_options(hub: Hub, name: str, tiny_checkpoint: Any, tmp_path: Path) -> None:
+    for start, package, requirements in (("TF", "tensorflow", "tensorflow"), ("Flax", "flax", "jax")):
+        if name.startswith(start):
+            pytest.importorskip(package, reason=f"needs requirements-{requirements}.txt")
+    door = getattr(regconv, name)
     hub.add(NAME, "v2", tiny_checkpoint("regnet-y"))
     options = {"revision": "v2", "cache_dir": tmp_path / "elsewhere", "token": "hf_secret"}
     with pytest.raises(ModelNotFound, match="offline"):

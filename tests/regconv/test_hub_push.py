@@ -11,6 +11,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+import regconv
 from regconv import (
     CheckpointError,
     ConvNextForImageClassification,
@@ -57,6 +58,35 @@ def test_a_network_comes_back_by_name(
     assert posted == {f"Bearer {WRITER}"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "saving", "weights"),
+    [
+        ("TFRegNetForImageClassification", {}, "model.safetensors"),
+        ("FlaxRegNetForImageClassification", {"max_shard_size": 8000}, "model.safetensors.index.json"),
+        ("FlaxRegNetForImageClassification", {"safe_serialization": False}, "flax_model.msgpack"),
+    ],
+)
+def test_what_other_frameworks_push_comes_to_torch(
+    hub: Hub, kind: str, saving: dict[str, Any], weights: str, tiny_checkpoint: Any, tmp_path: Path
+) -> None:
+    package, requirements = ("flax", "jax") if kind.startswith("Flax") else ("tensorflow", "tensorflow")
+    pytest.importorskip(package, reason=f"needs requirements-{requirements}.txt")
+    folder = tiny_checkpoint("regnet-y")
+    network = getattr(regconv, kind).from_pretrained(folder)
+    network.push_to_hub(NAME, token=WRITER, **saving)
+    assert weights in hub.files(NAME)
+    assert hub.messages == [f"Upload {kind}"]
+    pushed, info = RegNetForImageClassification.from_pretrained(NAME, output_loading_info=True)
+    original, arrived = RegNetForImageClassification.from_pretrained(folder).state_dict(), pushed.state_dict()
+    counters = {key for key in original if key.endswith("num_batches_tracked")}  # torch's alone
+    assert all(torch.equal(arrived[key], original[key]) for key in original.keys() - counters)
+    assert counters.issuperset(info["missing_keys"])
+    network.save_pretrained(tmp_path / "new", push_to_hub=True, repo_id="someone/saved", token=WRITER, **saving)
+    assert hub.files("someone/saved").keys() == hub.files(NAME).keys()
+    with pytest.raises(CheckpointError, match="may not write there"):
+        network.push_to_hub(NAME, token=READER)
+
+
 def test_configuration_and_processor_and_network_share_a_repository(hub: Hub, tiny_checkpoint: Any) -> None:
     folder = tiny_checkpoint("regnet-y")
     network = RegNetForImageClassification.from_pretrained(folder)
@@ -82,6 +112,24 @@ def test_a_later_push_leaves_no_older_weights_behind(hub: Hub, tiny_checkpoint: 
         network.push_to_hub(NAME, token=WRITER, **saving)
         assert same_weights(network, RegNetForImageClassification.from_pretrained(NAME))
     assert hub.files(NAME).keys() == {"config.json", "model.safetensors", "README.md"}
+
+
+def test_other_frameworks_files_stay_unless_they_would_be_read_instead(hub: Hub, tiny_checkpoint: Any) -> None:
+    pytest.importorskip("flax", reason="needs requirements-jax.txt")
+    folder = tiny_checkpoint("regnet-x", depths=[1, 1, 1])
+    network = RegNetForImageClassification.from_pretrained(folder)
+    network.config.push_to_hub(NAME, token=WRITER)
+    older = {"tf_model.h5": b"older", "flax_model.msgpack": b"older"}
+    for name, content in older.items():
+        (hub.folder(NAME, "main") / name).write_bytes(content)
+    network.push_to_hub(NAME, token=WRITER)
+    assert hub.files(NAME).items() >= older.items()
+    assert same_weights(network, RegNetForImageClassification.from_pretrained(NAME))
+    flax = regconv.FlaxRegNetForImageClassification.from_pretrained(folder)
+    flax.push_to_hub(NAME, token=WRITER, safe_serialization=False)
+    assert hub.files(NAME).keys() == {"config.json", "flax_model.msgpack"}
+    arrived = RegNetForImageClassification.from_pretrained(NAME).state_dict()
+    assert torch.equal(arrived["classifier.1.weight"], network.state_dict()["classifier.1.weight"])
 
 
 def test_branches_and_pull_requests(hub: Hub, tiny_checkpoint: Any) -> None:
@@ -122,7 +170,7 @@ def test_keywords_without_a_meaning_are_refused_before_anything_is_written(
     saved = {"network": network, "config": network.config, "processor": processor}[what]
     with pytest.raises(TypeError, match=r"repo_id, without push_to_hub=True"):
         saved.save_pretrained(tmp_path / "new", repo_id=NAME)
-    with pytest.raises(TypeError, match=r"unknown keywords: privat$"):
+    with pytest.raises(TypeError, match=r"unknown keywords: privat;"):
         saved.save_pretrained(tmp_path / "new", push_to_hub=True, privat=True)
     assert not (tmp_path / "new").exists()
     assert hub.requests == []

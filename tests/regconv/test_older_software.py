@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import regconv
 from regconv import (
     CheckpointError,
     ConvNextForImageClassification,
@@ -156,6 +157,43 @@ def test_the_order_in_which_a_folder_is_searched(tmp_path: Path) -> None:
     assert find_weights(folder).paths == (folder / "model.safetensors",)
     assert find_weights(folder, made_by="pt").paths == (folder / "pytorch_model.bin",)
     assert find_weights(folder, use_safetensors=False).paths == (folder / "pytorch_model.bin",)
+
+
+def test_new_weights_are_read_and_older_softwares_files_stay_beside_them(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow", reason="needs requirements-tensorflow.txt")
+    pytest.importorskip("flax", reason="needs requirements-jax.txt")
+    folder = copied("tf-regnet-y-h5", tmp_path)
+    shutil.copy(GOLDEN / "flax-regnet-y-msgpack" / "flax_model.msgpack", folder)
+    older = {name: (folder / name).read_bytes() for name in ("tf_model.h5", "flax_model.msgpack")}
+    doors = [getattr(regconv, f"{start}RegNetForImageClassification") for start in ("", "TF", "Flax")]
+
+    def biases(network: Any) -> Any:
+        """The head's, as the framework has them."""
+        if isinstance(network, torch.nn.Module):
+            return network.classifier[1].bias.data.numpy()
+        if hasattr(network, "params"):
+            return network.params["params"]["classifier"]["1"]["bias"]
+        return network.hub_variables()["classifier.1.bias"].numpy()
+
+    def read() -> list[np.ndarray]:
+        return [np.array(biases(door.from_pretrained(folder))) for door in doors]
+
+    before = read()[0]
+    for count, door in enumerate(doors, start=1):
+        network = door.from_pretrained(folder)
+        if door is doors[0]:
+            network.classifier[1].bias.data += 1
+        elif door is doors[1]:
+            network.hub_variables()["classifier.1.bias"].assign_add(np.ones(3, np.float32))
+        else:
+            network.params["params"]["classifier"]["1"]["bias"] += 1
+        network.save_pretrained(folder)
+        assert all(np.allclose(found, before + count) for found in read())
+        assert {name: (folder / name).read_bytes() for name in older} == older
+    assert find_weights(folder, made_by="tf").paths == (folder / "tf_model.h5",)
+    network.save_pretrained(folder, safe_serialization=False)  # Flax's, which is read last: nothing else may be there
+    assert sorted(path.name for path in folder.glob("*model*")) == ["flax_model.msgpack"]
+    assert all(np.allclose(found, before + 3) for found in read())
 
 
 @pytest.mark.parametrize("name", ["tf-regnet-y-sharded-h5", "flax-regnet-y-sharded-msgpack"])

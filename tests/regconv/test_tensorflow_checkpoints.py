@@ -24,6 +24,11 @@ FAMILIES = ("regnet-x", "regnet-y", "convnext", "convnextv2")
 OLDER = Path(__file__).parents[1] / "golden" / "older_software"
 OLDER_FOLDERS = sorted(path.name for path in OLDER.iterdir() if (path / "expected.npz").is_file())
 BOUND = 1e-5  # of the largest value, in float32
+# Two stages with every kind of layer: making and reading Keras' variables takes its time for each.
+SMALL: dict[str, dict[str, Any]] = {
+    **{key: {"hidden_sizes": [18, 24], "depths": [2, 1]} for key in ("regnet-x", "regnet-y")},
+    **{key: {"hidden_sizes": [8, 12], "depths": [2, 1], "num_stages": 2} for key in ("convnext", "convnextv2")},
+}
 # Keras 3.15 reads TensorFlow's variables in a way that NumPy 2.4 is about to drop.
 keras_saves = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
@@ -80,7 +85,7 @@ def test_files_of_the_documents_software_give_its_numbers(folder: str) -> None:
 def test_heads_and_bare_networks_load_each_other_and_go_back_to_torch(
     tiny_checkpoint: Callable[..., Path], tmp_path: Path, family: str
 ) -> None:
-    folder = tiny_checkpoint(family)
+    folder = tiny_checkpoint(family, **SMALL[family])
     for name in class_names(folder):
         network = getattr(networks, "TF" + name).from_pretrained(folder)
         assert difference(end(network), torch_end(folder, name)) < BOUND
@@ -113,7 +118,7 @@ def test_what_is_saved_has_the_hubs_names_axes_and_counters(
 def test_transformers_reads_what_is_saved(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
     for family in ("regnet-y", "convnext", "convnextv2"):
-        folder = tiny_checkpoint(family)
+        folder = tiny_checkpoint(family, **SMALL[family])
         name = class_names(folder)[1]
         network = getattr(networks, "TF" + name).from_pretrained(folder)
         network.save_pretrained(tmp_path / family)
@@ -126,7 +131,7 @@ def test_transformers_reads_what_is_saved(tiny_checkpoint: Callable[..., Path], 
 
 def test_flax_reads_what_is_saved(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("flax", reason="needs requirements-jax.txt")
-    network = networks.TFRegNetForImageClassification.from_pretrained(tiny_checkpoint("regnet-y"))
+    network = networks.TFRegNetForImageClassification.from_pretrained(tiny_checkpoint("regnet-y", **SMALL["regnet-y"]))
     network.save_pretrained(tmp_path / "saved")
     flax = regconv.FlaxRegNetForImageClassification.from_pretrained(tmp_path / "saved")
     assert difference(flax(pictures()).logits, end(network)) < BOUND
@@ -197,7 +202,7 @@ def test_pushing_sends_what_saving_writes(
 def test_a_keras_file_gives_the_same_network_back(
     tiny_checkpoint: Callable[..., Path], tmp_path: Path, family: str
 ) -> None:
-    folder = tiny_checkpoint(family)
+    folder = tiny_checkpoint(family, **SMALL[family])
     for name in class_names(folder):
         network = getattr(networks, "TF" + name).from_pretrained(folder)
         network.compile("adam", metrics=None if name.endswith("Model") else ["accuracy"])
@@ -233,7 +238,7 @@ def test_a_keras_file_keeps_options_that_no_checkpoint_holds(tiny_config: Callab
 
 @keras_saves
 def test_weights_files_and_exports_hold_the_network(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    network = networks.TFRegNetForImageClassification.from_pretrained(tiny_checkpoint("regnet-y"))
+    network = networks.TFRegNetForImageClassification.from_pretrained(tiny_checkpoint("regnet-y", **SMALL["regnet-y"]))
     network.save_weights(tmp_path / "network.weights.h5")
     again = networks.TFRegNetForImageClassification(network.config)
     again.load_weights(tmp_path / "network.weights.h5")

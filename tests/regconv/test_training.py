@@ -1,74 +1,21 @@
-"""A training run from its folder to its checkpoint: what comes out, what is refused, what a kill costs."""
+"""A training run from its folder to its checkpoint: what comes out, and that it comes out again."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import regconv
-from regconv.checkpoint import find_weights
-from regconv.checkpoint_reading import read_tensors
-from regconv.errors import CheckpointError, TrainingError, UnsupportedConfig
-from regconv.torch.training import TrainingRecipe, loop, recipe_of, train_folder
+from regconv.torch.training import TrainingRecipe, loop, recipe_of
+from tests.regconv.training_runs import COLOURS, Folders, assert_equal_weights, run, tensors
 
 ROOT = Path(__file__).resolve().parents[2]
-COLOURS = {"blue sky": (40, 60, 200), "red brick": (190, 50, 40)}
-Folders = Callable[..., Path]
-
-
-@pytest.fixture
-def class_folders(tmp_path: Path) -> Folders:
-    """(pictures a class) -> a folder with two classes of coloured noise."""
-
-    def make(count: int = 12, name: str = "classes") -> Path:
-        random = np.random.default_rng(0)
-        for label, colour in COLOURS.items():
-            (tmp_path / name / label).mkdir(parents=True)
-            for number in range(count):
-                noise = random.normal(colour, 25, (40, 48 + 2 * number, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(noise).save(tmp_path / name / label / f"{number:02}.png")
-        return tmp_path / name
-
-    return make
-
-
-@pytest.fixture
-def recipe(tiny_checkpoint: Any) -> Callable[..., TrainingRecipe]:
-    """(family, **changes) -> a short recipe that starts from a tiny checkpoint."""
-
-    def make(family: str = "regnet-y", **changes: Any) -> TrainingRecipe:
-        values = {"epochs": 4, "size": 32, "batch_size": 8, "learning_rate": 2e-3, "val_share": 0.2}
-        return TrainingRecipe(**({"start": str(tiny_checkpoint(family))} | values | changes))
-
-    return make
-
-
-def run(folder: Path, out: Path, recipe: TrainingRecipe, **options: Any) -> dict[str, Any]:
-    """The report."""
-    *_, last = train_folder(folder, out, recipe, device="cpu", **options)
-    assert last.report is not None
-    return last.report
-
-
-def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    return dict(read_tensors(find_weights(folder)))
-
-
-def assert_equal_weights(one: Path, other: Path) -> None:
-    expected = tensors(other)
-    found = tensors(one)
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("family", ["regnet-x", "regnet-y", "convnext"])
@@ -143,159 +90,6 @@ def test_a_head_for_other_labels_is_new_and_one_for_the_same_labels_stays(
     assert torch.equal(replaced.state_dict()[body], tensors(other)[body])
     assert replaced.config.id2label == labels
     assert replaced.training
-
-
-KILLED = """
-import sys, torch
-torch.set_num_threads(1)
-from regconv.torch.training import TrainingRecipe, train_folder
-recipe = TrainingRecipe(**eval(sys.argv[3]))
-for progress in train_folder(sys.argv[1], sys.argv[2], recipe, device="cpu", save_every_s=0):
-    if progress.epoch:
-        print(progress.done, flush=True)
-"""
-
-
-def test_a_killed_run_goes_on_and_ends_as_the_undisturbed_one(
-    class_folders: Folders, recipe: Any, tmp_path: Path
-) -> None:
-    folder, asked = class_folders(), recipe("convnext", epochs=6)  # 2 steps an epoch
-    run(folder, tmp_path / "undisturbed", asked)
-    command = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "killed"), repr(asked.as_dict())]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        while process.stdout.readline().strip() != "5":  # in the middle of an epoch
-            assert process.poll() is None
-        process.kill()
-    assert (tmp_path / "killed" / "training-state.pt").is_file()
-    (tmp_path / "killed" / ".model.safetensors.1.partial").write_bytes(b"a kill while saving leaves such a file")
-    steps = [progress.done for progress in train_folder(folder, tmp_path / "killed", asked, device="cpu")]
-    assert 5 < steps[24] <= 9  # after the 24 files that are read again; some steps may run before the signal arrives
-    assert_equal_weights(tmp_path / "killed", tmp_path / "undisturbed")
-    assert len(list((tmp_path / "killed").iterdir())) == 4
-    reports = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("killed", "undisturbed")]
-    for report in reports:
-        del report["seconds"], report["checkpoint"]
-    assert reports[0] == reports[1]
-
-
-def test_several_threads_also_go_on_bit_for_bit(class_folders: Folders, recipe: Any, tmp_path: Path) -> None:
-    folder, asked = class_folders(24), recipe(batch_size=32, epochs=3)
-    torch.set_num_threads(2)
-    try:
-        run(folder, tmp_path / "undisturbed", asked)
-        stopped = train_folder(folder, tmp_path / "stopped", asked, device="cpu", save_every_s=0)
-        while next(stopped).epoch < 2:
-            pass
-        stopped.close()  # type: ignore[attr-defined]
-        assert torch.get_num_threads() == 2
-        run(folder, tmp_path / "stopped", asked)
-    finally:
-        torch.set_num_threads(1)
-    assert_equal_weights(tmp_path / "stopped", tmp_path / "undisturbed")
-
-
-class TestRefused:
-    def check(self, folder: Path, tmp_path: Path, recipe: Any, match: str, **options: Any) -> None:
-        with pytest.raises(TrainingError, match=match):
-            run(folder, tmp_path / "out", recipe(epochs=1), **options)
-        assert not (tmp_path / "out").exists()
-
-    def test_no_folder_no_classes_one_class(self, tmp_path: Path, recipe: Any) -> None:
-        self.check(tmp_path / "nowhere", tmp_path, recipe, "nowhere is not a folder")
-        (tmp_path / "empty").mkdir()
-        self.check(tmp_path / "empty", tmp_path, recipe, "has no class folders")
-        (tmp_path / "empty" / "cats").mkdir()
-        self.check(tmp_path / "empty", tmp_path, recipe, r"has one class folder \(cats\): training needs two")
-
-    def test_an_empty_class(self, class_folders: Folders, tmp_path: Path, recipe: Any) -> None:
-        folder = class_folders(4)
-        (folder / "void").mkdir()
-        (folder / "void" / "notes.txt").write_text("no picture")
-        self.check(folder, tmp_path, recipe, "class folder .*void has no pictures")
-
-    def test_a_class_of_one_picture(self, class_folders: Folders, tmp_path: Path, recipe: Any) -> None:
-        self.check(class_folders(1), tmp_path, recipe, "class blue sky has one picture")
-
-    def test_a_class_of_which_nothing_can_be_read(self, class_folders: Folders, tmp_path: Path, recipe: Any) -> None:
-        folder = class_folders(4)
-        for path in (folder / "red brick").iterdir():
-            path.write_bytes(path.read_bytes()[:40])
-        self.check(folder, tmp_path, recipe, "no picture could be read of: red brick; the first failure: .*png")
-
-    def test_classes_to_measure_that_were_not_trained(
-        self, class_folders: Folders, tmp_path: Path, recipe: Any
-    ) -> None:
-        val = class_folders(2, "measured")
-        (val / "green grass").mkdir()
-        self.check(class_folders(4), tmp_path, recipe, "that the training folder has not: green grass", val=val)
-
-    def test_a_picture_that_cannot_be_read_is_reported(
-        self, class_folders: Folders, tmp_path: Path, recipe: Any
-    ) -> None:
-        folder = class_folders()
-        (folder / "red brick" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        report = run(folder, tmp_path / "out", recipe(epochs=1))
-        assert [Path(failure["path"]).name for failure in report["failed"]] == ["broken.png"]
-        assert report["failed"][0]["reason"]
-        assert report["trained_on"] + report["pictures"] == 24
-
-    def test_an_earlier_checkpoint_is_not_overwritten(
-        self, class_folders: Folders, tiny_checkpoint: Any, recipe: Any
-    ) -> None:
-        earlier = tiny_checkpoint("regnet-x")
-        before = {path.name: path.read_bytes() for path in earlier.iterdir()}
-        with pytest.raises(TrainingError, match="already holds a checkpoint"):
-            run(class_folders(4), earlier, recipe(epochs=1))
-        assert {path.name: path.read_bytes() for path in earlier.iterdir()} == before
-
-    def test_the_state_of_another_run(self, class_folders: Folders, tmp_path: Path, recipe: Any) -> None:
-        folder, asked = class_folders(), recipe()
-        stopped = train_folder(folder, tmp_path / "out", asked, device="cpu", save_every_s=0)
-        while next(stopped).epoch < 1:
-            pass
-        stopped.close()  # type: ignore[attr-defined]
-        with pytest.raises(TrainingError, match="state of a run with other pictures, options or threads"):
-            run(folder, tmp_path / "out", TrainingRecipe(**(asked.as_dict() | {"epochs": 5})))
-        (tmp_path / "out" / "training-state.pt").write_bytes(b"rubbish")
-        with pytest.raises(CheckpointError, match="is damaged, remove it to start again"):
-            run(folder, tmp_path / "out", asked)
-
-    @pytest.mark.parametrize(
-        "change", [{"architecture": "vgg"}, {"epochs": 0}, {"size": 8}, {"batch_size": 1}, {"val_share": 1.0}]
-    )
-    def test_settings_without_sense(self, change: dict[str, Any]) -> None:
-        with pytest.raises(UnsupportedConfig):
-            TrainingRecipe(**change)
-
-
-def test_a_full_disk_ends_the_run_and_what_was_saved_stays(
-    class_folders: Folders, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, asked, out = class_folders(), recipe(), tmp_path / "out"
-    steps = train_folder(folder, out, asked, device="cpu", save_every_s=0)
-    while next(steps).epoch < 2:
-        pass
-    kept = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert {"config.json", "model.safetensors", "training-state.pt"} <= kept.keys()
-
-    def full(path: Path, content: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(CheckpointError, match="No space left on device"):
-            list(steps)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == kept
-    run(folder, out, asked)
-    run(folder, tmp_path / "undisturbed", asked)
-    assert_equal_weights(out, tmp_path / "undisturbed")
-
-
-def test_a_run_that_diverges_says_so(class_folders: Folders, recipe: Any, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step .*lower --lr"):
-        run(class_folders(), tmp_path / "out", recipe("convnext", learning_rate=1e30, epochs=20))
 
 
 def test_the_size_is_that_of_the_checkpoint_unless_another_is_given(tiny_checkpoint: Any) -> None:
