@@ -289,5 +289,5 @@ def test_whatever_happens_to_folders_the_catalogue_says_what_is_there() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("machinery")
 def test_whatever_happens_to_folders_for_longer() -> None:
-    longer = settings(QUICK, max_examples=150, stateful_step_count=60, derandomize=False)
+    longer = settings(QUICK, max_examples=100, stateful_step_count=60, derandomize=False)
     run_state_machine_as_test(Folders, settings=settings(longer, phases=[Phase.generate, Phase.shrink]))
