@@ -27,7 +27,7 @@ Source = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 SCANNED = 30_000  # contents that a filter leaves up to which their vectors are simply all compared
 SLICE = 8192  # vectors in memory at a time in such a comparison
-TRAINED_ON = 40  # vectors a list that the lists' centres are learnt from
+TRAINED_ON = 32  # vectors a list that the lists' centres are learnt from: FAISS takes three times their memory
 # A batch of queries below this many numbers goes one by one, 7 to 10 times slower on few cores (FAISS issue 5022).
 faiss.cvar.distance_compute_blas_threshold = 800 * faiss.omp_get_max_threads()
 
@@ -239,7 +239,7 @@ def _made(dim: int, choice: Choice) -> Any:
     index: Any = faiss.index_factory(dim, choice.factory, faiss.METRIC_INNER_PRODUCT)
     if choice.lists:
         centres = faiss.extract_index_ivf(index).cp
-        centres.niter, centres.max_points_per_centroid = 10, TRAINED_ON
+        centres.niter, centres.min_points_per_centroid, centres.max_points_per_centroid = 10, 1, TRAINED_ON
     return faiss.IndexIDMap2(index) if choice.kind == "exact" else faiss.IndexIDMap(index)
 
 
