@@ -1,7 +1,7 @@
 """Writing a checkpoint's weights: one safetensors or pickled file, or shards with their index, as the hub has them.
 
-Tensors are torch's or NumPy's under hub names and axes. Shards are written one after the other: what a network on
-another device or in another layout needs in memory is one shard.
+Tensors are torch's, NumPy's or still to be fetched, under hub names and axes. Shards are written one after the other:
+what a network on another device or in another layout needs in memory is one shard.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,20 @@ from regconv.checkpoint import INDEX_ENDING, PICKLE_NAME, SAFETENSORS_NAME, writ
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Values = Tensor | np.ndarray
-
 _ANY_WEIGHTS = re.compile(r"(model|pytorch_model)(-\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(i?)B", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An array that is fetched only when its shard is written, for frameworks that must copy it."""
+
+    nbytes: int
+    read: Callable[[], np.ndarray]
+
+
+if TYPE_CHECKING:
+    Values = Tensor | np.ndarray | Unread
 
 
 def byte_count(size: int | str) -> int:
@@ -89,15 +100,20 @@ def _split(tensors: Mapping[str, Values], shard_bytes: int) -> list[dict[str, Va
 
 def _write_safetensors(path: Path, shard: Mapping[str, Any]) -> None:
     metadata = {"format": "pt"}
-    if all(isinstance(tensor, np.ndarray) for tensor in shard.values()):
+    if all(isinstance(tensor, np.ndarray | Unread) for tensor in shard.values()):
         from safetensors.numpy import save_file
 
-        # copy("C"), because ascontiguousarray would make a vector of a number.
-        save_file({name: a if a.flags.c_contiguous else a.copy("C") for name, a in shard.items()}, path, metadata)
+        save_file({name: _contiguous(tensor) for name, tensor in shard.items()}, path, metadata)
     else:
         from safetensors import torch
 
         torch.save_file(_on_cpu(shard), path, metadata)
+
+
+def _contiguous(tensor: np.ndarray | Unread) -> np.ndarray:
+    array = tensor.read() if isinstance(tensor, Unread) else tensor
+    # copy("C"), because ascontiguousarray would make a vector of a number.
+    return array if array.flags.c_contiguous else array.copy("C")
 
 
 def _write_pickle(path: Path, shard: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file  # noqa: E402
 import regconv  # noqa: E402
 import regconv.tensorflow as networks  # noqa: E402
 from regconv import torch as torch_networks  # noqa: E402
+from regconv.tensorflow import pretrained  # noqa: E402
 
 FAMILIES = ("regnet-x", "regnet-y", "convnext", "convnextv2")
 OLDER = Path(__file__).parents[1] / "golden" / "older_software"
@@ -113,6 +114,30 @@ def test_what_is_saved_has_the_hubs_names_axes_and_counters(
     config = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert config["architectures"] == ["RegNetForImageClassification"]
     assert config["torch_dtype"] == "float32"
+
+
+def test_variables_are_copied_shard_by_shard(
+    tiny_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never all of them at once: a save in shards takes the memory of one."""
+    import safetensors.numpy
+
+    save_file, hub_array, done = safetensors.numpy.save_file, pretrained._hub_array, []
+
+    def saved(tensors: dict[str, np.ndarray], *args: Any) -> None:
+        done.append("save")
+        save_file(tensors, *args)
+
+    monkeypatch.setattr(safetensors.numpy, "save_file", saved)
+    monkeypatch.setattr(pretrained, "_hub_array", lambda variable: done.append("copy") or hub_array(variable))
+    network = networks.TFRegNetModel(tiny_config("regnet-x"), dtype="bfloat16")
+    network.save_pretrained(tmp_path, max_shard_size=8000)
+    runs = "".join("s" if one == "save" else "c" for one in done).split("s")
+    assert len(runs) - 1 == len(list(tmp_path.glob("model-*.safetensors"))) >= 4
+    assert sum(map(len, runs)) == len(network.weights)
+    assert max(map(len, runs)) < len(network.weights) / 2
+    again = networks.TFRegNetModel.from_pretrained(tmp_path, dtype="bfloat16").hub_arrays()
+    assert all(np.array_equal(again[name], array) for name, array in network.hub_arrays().items())
 
 
 def test_transformers_reads_what_is_saved(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
