@@ -127,10 +127,11 @@ def present_among(where: Filter, space_id: int) -> Select:
     named: list[ColumnElement[bool]] = []
     # Asked for each content: the list of all that have a common label would be long.
     if where.labels is not None:
-        labelled = (Label.space_id == space_id, Label.label_index.in_(where.labels))
+        # As an expression the label has no index, which would list all that have it for each content.
+        labelled = (Label.space_id == space_id, (Label.label_index + 0).in_(where.labels))
         named.append(exists().where(Label.content_id == Photo.content_id, *labelled))
     if where.words is not None:
-        named.append(exists().where(Mark.content_id == Photo.content_id, Mark.word.in_(where.words)))
+        named.append(exists().where(Mark.content_id == Photo.content_id, (Mark.word + "").in_(where.words)))
     statement = _present_but_for_names(where)
     statement = statement.join(Vector, and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id))
     statement = statement.where(Photo.content_id.in_(bindparam("contents", expanding=True))).order_by(Photo.path)
