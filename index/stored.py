@@ -17,7 +17,7 @@ from storage.errors import ShardError
 from storage.records import GenerationRecord
 from storage.shards import ADVICE, ShardFile, ShardStore
 
-MOST_MAPPED = 900 << 20  # bytes of files that are in this process' memory before those of the shards are handed back
+MOST_MAPPED = 768 << 20  # bytes of files that are in this process' memory before those of the shards are handed back
 MANY = 1000  # rows, around each of which Linux maps 64 KiB
 _PLACE = np.dtype([("content", "<i8"), ("shard", "<i8"), ("row", "<i4")])
 

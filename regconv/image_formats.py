@@ -57,7 +57,7 @@ _BMP_HEADER_BYTES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 def looks_like_image(name: str, head: bytes) -> bool:
     """True where the first bytes (32 are enough) are a known picture's, or the name ends like one."""
-    return format_of(head) is not None or os.path.splitext(name)[1].lower() in ENDINGS
+    return os.path.splitext(name)[1].lower() in ENDINGS or format_of(head) is not None
 
 
 def format_of(head: bytes) -> str | None:

@@ -122,11 +122,13 @@ class Catalog(VectorRows, Listings):
         What lies below a spared folder (one that could not be listed) stays as it was. Raises LeaseLost as `store`.
         """
         kept = tuple(os.path.join(folder, "") for folder in spared)
-        missing = []
         with reading(self.engine) as connection:
-            for folder in folders:
-                rows = connection.execution_options(yield_per=1000).execute(queries.not_gone(folder, newest))
-                missing += [row.id for row in rows if row.id not in seen and not row.path.startswith(kept)]
+            # Nearly all were seen: their paths are not asked for.
+            known = (connection.execute(queries.not_gone(folder, newest)).scalars().all() for folder in folders)
+            missing = [photo_id for photo_id in itertools.chain.from_iterable(known) if photo_id not in seen]
+            if kept:
+                rows = (connection.execute(queries.paths_of(chunk)) for chunk in chunks(missing))
+                missing = [row.id for row in itertools.chain.from_iterable(rows) if not row.path.startswith(kept)]
         with self._writing() as connection:
             jobs.must_hold(connection, job_id)
             for chunk in chunks(missing):

@@ -76,8 +76,13 @@ def embedded_of_digests(digests: Collection[str], space_id: int) -> Select:
 
 
 def not_gone(folder: str, newest: int) -> Select:
-    """(id, path) of the photos below a folder, up to the id `newest`, that are not marked gone."""
-    return select(Photo.id, Photo.path).where(below(folder), Photo.state != GONE, Photo.id <= newest)
+    """The ids of the photos below a folder, up to the id `newest`, that are not marked gone."""
+    return select(Photo.id).where(below(folder), Photo.state != GONE, Photo.id <= newest)
+
+
+def paths_of(photo_ids: Collection[int]) -> Select:
+    """(id, path) of these photos."""
+    return select(Photo.id, Photo.path).where(Photo.id.in_(photo_ids))
 
 
 def moved_away(folder: str) -> Update:
