@@ -12,7 +12,7 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
-from index.export import SLICE, Slice, Source, seconds_of
+from index.export_source import SLICE, Slice, Source, seconds_of
 
 
 class _Column:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from index.errors import LibraryError
-from index.export import Slice, Source
+from index.export_source import Slice, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,21 +148,6 @@ def certify(
         names, reference, tuple(comparisons), absent,
     )  # fmt: skip
     yield Step("done", total, total, done_one)
-
-
-def write_certificate(certificate: Certificate, folder: Path) -> list[Path]:
-    """certificate.json and certificate.md in the folder, which is made where it is missing; their paths."""
-    import json
-
-    from regconv.certificate_text import markdown
-    from regconv.checkpoint import write_files
-
-    texts = {
-        "certificate.json": json.dumps(certificate.as_dict(), indent=2, allow_nan=False) + "\n",
-        "certificate.md": markdown(certificate),
-    }
-    write_files(folder, {name: text.encode() for name, text in texts.items()})
-    return [folder / name for name in texts]
 
 
 def _candidates(description: ModelDescription, other: str) -> list[_Candidate]:

@@ -1,10 +1,24 @@
-"""A certificate in words: Markdown, a table for each framework and engine."""
+"""A certificate in words and as files: Markdown, a table for each framework and engine, and JSON."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 
 from regconv.certificate import Certificate, Comparison
+from regconv.checkpoint import write_files
+
+
+def write_certificate(certificate: Certificate, folder: Path) -> list[Path]:
+    """certificate.json and certificate.md in the folder, which is made where it is missing; their paths."""
+    texts = {
+        "certificate.json": json.dumps(certificate.as_dict(), indent=2, allow_nan=False) + "\n",
+        "certificate.md": markdown(certificate),
+    }
+    write_files(folder, {name: text.encode() for name, text in texts.items()})
+    return [folder / name for name in texts]
 
 
 def markdown(certificate: Certificate) -> str:

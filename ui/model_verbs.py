@@ -88,8 +88,8 @@ def certify(settings: Settings, checkpoint: str, images: tuple[str, ...], out: s
 
     from index.look import Eyes
     from index.sample import photographs
-    from regconv.certificate import certify, write_certificate
-    from regconv.certificate_text import summary
+    from regconv.certificate import certify
+    from regconv.certificate_text import summary, write_certificate
 
     paths = images or tuple(photographs())
     with Eyes(checkpoint, settings.device) as eyes:

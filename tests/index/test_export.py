@@ -20,7 +20,7 @@ from pyarrow import parquet
 from sqlalchemy import select
 
 import index.compact
-import index.export
+import index.export_source
 from index.errors import LibraryError
 from index.export import export
 from index.library import Library
@@ -59,7 +59,7 @@ def paths_by_digest(library: Library) -> dict[str, set[tuple[str, str]]]:
 @pytest.fixture
 def several_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few contents in memory at a time, so that a small library has several slices."""
-    monkeypatch.setattr(index.export, "SLICE", 4)
+    monkeypatch.setattr(index.export_source, "SLICE", 4)
     monkeypatch.setattr("index.export_npz.SLICE", 4)
 
 
@@ -245,7 +245,7 @@ def test_vectors_given_up_meanwhile_end_the_export_without_a_file(
 def test_memory_does_not_grow_with_the_library(
     library: Library, fill: Callable[..., list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index.export, "SLICE", 100)
+    monkeypatch.setattr(index.export_source, "SLICE", 100)
     monkeypatch.setattr("index.export_npz.SLICE", 100)
     random = np.random.default_rng(1)
 

@@ -13,8 +13,8 @@ import pytest
 
 from index.sample import photographs
 from regconv import certificate as module
-from regconv.certificate import ENGINE_BOUND, FRAMEWORK_BOUND, HALF_COSINE, Certificate, certify, write_certificate
-from regconv.certificate_text import markdown, summary
+from regconv.certificate import ENGINE_BOUND, FRAMEWORK_BOUND, HALF_COSINE, Certificate, certify
+from regconv.certificate_text import markdown, summary, write_certificate
 from regconv.description import ModelDescription, describe
 from regconv.errors import DeviceNotFound, FrameworkMissing, RegconvError
 from regconv.images import prepare
