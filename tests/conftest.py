@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ def _complete_torchvision() -> None:
 _KEPT: list[Any] = []  # a library's operators go with it
 if importlib.util.find_spec("torchvision"):
     _complete_torchvision()
+
+
+# A shell that puts the tests in the background lets them ignore Ctrl-C, and every process that they start with them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _tiny_config(family: str, **changes: Any) -> AnyConfig:
