@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from index.errors import LibraryError
-from index.scan import scan
+from index.scan import not_photos, scan
 from storage.records import FileStamp
 
 
@@ -23,11 +23,16 @@ class ClassFolder:
 
 
 def class_folders(folder: str, without: str | None = None) -> list[ClassFolder]:
-    """The classes of a folder by name: its subfolders, but hidden ones and `without`. Raises LibraryError for no folder."""
+    """The classes of a folder by name: its subfolders, but hidden ones, `without`, and those that a library keeps there.
+
+    Raises LibraryError for no folder.
+    """
     root = os.path.abspath(os.path.expanduser(folder))
     try:
         with os.scandir(root) as listing:
-            entries = sorted((entry for entry in listing if entry.is_dir()), key=lambda entry: entry.name)
+            entries = sorted(listing, key=lambda entry: entry.name)
+            own = not_photos(entry.name for entry in entries)
+            entries = [entry for entry in entries if entry.is_dir() and entry.name not in own]
     except OSError as error:
         raise LibraryError(
             f"{folder} can't be listed: {error.strerror}. Give a folder whose subfolders are classes, with pictures in each."

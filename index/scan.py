@@ -11,6 +11,9 @@ from regconv.images import looks_like_image
 from storage.records import FileStamp
 
 HEAD_BYTES = 32
+OURS = frozenset({"catalog.sqlite", "backup.json", "backup.lock"})  # one of them is in every library and every backup,
+KEPT_IN = frozenset({"shards", "thumbnails"})  # beside one of these; a backup's catalogue has a name of its own
+NO_PHOTOS = KEPT_IN | {"cache"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def scan(root: str, skip: Collection[str] = ()) -> Iterator[FileStamp | Unlisted
     """Every file below `root` that is or claims to be an image, folder by folder, sorted by name; and where disks begin.
 
     Links to files are followed, links to folders are not (a link may lead back up). Folders in `skip` (real paths) are
-    left out: a library inside a photo folder must not index its own thumbnails.
+    left out, and of any library or backup met what it keeps there: its thumbnails are no photos, those beside them are.
     """
     pending: list[tuple[str, int | None]] = [(root, None)]  # folders, and the devices of those above them
     while pending:
@@ -56,12 +59,19 @@ def scan(root: str, skip: Collection[str] = ()) -> Iterator[FileStamp | Unlisted
         except OSError as error:
             yield Unlisted(folder, f"The folder can't be listed: {error.strerror}.")
             continue
-        below = [entry.path for entry in entries if _is_folder(entry)]
+        own = not_photos(entry.name for entry in entries)
+        below = [entry.path for entry in entries if _is_folder(entry) and entry.name not in own]
         pending += [(path, device) for path in reversed(below) if os.path.realpath(path) not in skip]
         for entry in entries:
             stamp = _stamp(entry)
             if stamp is not None:
                 yield stamp
+
+
+def not_photos(names: Iterable[str]) -> Collection[str]:
+    """Of a folder with these names in it, the subfolders that a library or a backup there keeps its own files in."""
+    found = set(names)
+    return NO_PHOTOS if found & OURS and found & KEPT_IN else frozenset()
 
 
 def device_of(folder: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import index.scan
+from index.classes import class_folders
 from index.scan import Unlisted, is_empty, roots, scan
 from storage.records import FileStamp
 
@@ -86,6 +87,44 @@ def test_the_library_inside_is_left_out_by_whatever_way_it_is_reached(tmp_path: 
     skip = {os.path.realpath(tmp_path / "real" / "library")}
     assert names(tmp_path / "real", skip=skip) == ["a.png"]
     assert names(tmp_path / "alias", skip=skip) == ["a.png"]
+
+
+@pytest.mark.parametrize("mark", ["catalog.sqlite", "backup.json", "backup.lock"])
+@pytest.mark.parametrize("place", ["2024/library", "."])
+def test_what_another_library_or_a_backup_keeps_is_left_out_and_photos_beside_it_are_seen(
+    tmp_path: Path, mark: str, place: str
+) -> None:
+    other = tmp_path / place
+    write(other / mark, b"marks it")
+    for name in (
+        "thumbnails/ab/thumb.jpg",
+        "shards/odd.png",
+        "cache/odd.png",
+        "a.png",
+        "sample-photos/thumbnails/b.png",
+    ):
+        write(other / name)
+    write(tmp_path / "z" / "c.png")
+    expected = {"a.png", "sample-photos/thumbnails/b.png"}
+    assert {os.path.relpath(tmp_path / name, other) for name in names(tmp_path)} == expected | {
+        os.path.relpath(tmp_path / "z" / "c.png", other)
+    }
+
+
+def test_a_folder_of_photos_may_have_the_name_of_what_a_library_keeps(tmp_path: Path) -> None:
+    write(tmp_path / "thumbnails" / "a.png")
+    write(tmp_path / "one" / "catalog.sqlite", b"somebody else's")
+    write(tmp_path / "one" / "cache" / "b.png")
+    assert names(tmp_path) == ["one/cache/b.png", "thumbnails/a.png"]
+
+
+def test_classes_are_not_what_a_library_among_them_keeps(tmp_path: Path) -> None:
+    for name in ("cat/a.png", "catalog.sqlite", "thumbnails/ab/b.jpg", "shards/c.npy", "cache/d.faiss"):
+        write(tmp_path / name)
+    write(tmp_path / "cat" / "library" / "catalog.sqlite", b"marks it")
+    write(tmp_path / "cat" / "library" / "thumbnails" / "ab" / "b.jpg")
+    (found,) = class_folders(str(tmp_path))
+    assert (found.name, found.files()) == ("cat", [str(tmp_path / "cat" / "a.png")])
 
 
 def test_folders_that_cannot_be_listed_are_said_and_the_rest_goes_on(
