@@ -10,6 +10,8 @@ PHOTOS ?=
 MODEL ?=
 
 BIN := .venv/bin
+# Recipes read these two from the environment, so that a name may have spaces and quotes in it; app.py knows what ~ is.
+export PHOTOS MODEL
 # faiss-gpu where there is a GPU to use it; the two FAISS packages must never be installed together.
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-gpu.txt || echo requirements.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -17,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test test-long check format bench setup setup-dev
 
 demo: setup
-	$(BIN)/python app.py demo --library demo $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(MODEL),--model $(MODEL)) --port $(PORT)
+	$(BIN)/python app.py demo --library demo $(if $(PHOTOS),--photos "$$PHOTOS") $(if $(MODEL),--model "$$MODEL") --port $(PORT)
 
 test: setup-dev
 	$(BIN)/python -m pytest

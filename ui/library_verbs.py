@@ -41,6 +41,7 @@ def demo(settings: Settings, photos: str, host: str, port: int) -> None:
     """Index a folder, or a sample made from scikit-image's photographs, and start the web page."""
     from index.sample import make_sample
 
+    photos = os.path.expanduser(photos)  # the shell leaves ~ as it is within quotes
     if not photos:
         photos = os.path.join(settings.folder, "sample-photos")
         make_sample(Path(photos))
