@@ -17,6 +17,7 @@ import numpy as np
 from index.decode import Decoder
 from index.errors import ModelMismatch, NoLibrary
 from index.indexes import Indexes
+from index.place import must_be_free
 from index.stored import Stored
 from index.vectors import VectorIndex
 from regconv.backbone import Backbone, ModelDescription, describe, load_backbone
@@ -82,6 +83,8 @@ class Library:
         """
         folder = Path(folder).expanduser().absolute()
         file = folder / "catalog.sqlite"
+        if create and database is None and not file.exists():
+            must_be_free(folder)
         asked = None if model is None else _model_name(model)
         if database is None and not file.exists():
             if not create:
@@ -105,6 +108,7 @@ class Library:
                 )
             library = cls(folder, catalog, own or asked or DEFAULT_MODEL, device)
             if own is None:
+                must_be_free(folder)
                 library._settle()
         except BaseException:
             catalog.close()

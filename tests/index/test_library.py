@@ -39,6 +39,40 @@ def test_a_folder_that_cannot_be_made_is_said(open_library: Open, tmp_path: Path
         open_library(folder=tmp_path / "file" / "library")
 
 
+@pytest.mark.parametrize("on_a_server", [False, True])
+def test_a_new_library_is_not_made_among_other_things(
+    open_library: Open, photos: Path, tmp_path: Path, on_a_server: bool
+) -> None:
+    there = sorted(photos.iterdir())
+    database = f"sqlite:///{tmp_path / 'server.sqlite'}" if on_a_server else None
+    with pytest.raises(
+        NoLibrary, match=r"/photos holds other things, such as blue\.png, and no library: .* --library DIR$"
+    ):
+        open_library(folder=photos, database=database)
+    assert sorted(photos.iterdir()) == there
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("catalog.sqlite",), ("shards", "cache", ".DS_Store"), ("sample-photos", "library-0123abcd")]
+)
+def test_a_new_library_is_made_where_nothing_is_or_only_our_own(
+    open_library: Open, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    (tmp_path / "x").mkdir()
+    for name in names:
+        if "." in name:
+            (tmp_path / "x" / name).touch()
+        else:
+            (tmp_path / "x" / name).mkdir()
+    assert open_library(folder=tmp_path / "x").model == "colours"
+
+
+def test_a_library_is_opened_whatever_lies_beside_it(open_library: Open, paint: Callable[..., Path]) -> None:
+    folder = open_library().folder
+    paint(folder / "a.png", "red")
+    assert open_library().folder == folder
+
+
 def test_an_empty_catalogue_is_no_library_yet(open_library: Open, tmp_path: Path) -> None:
     with pytest.raises(NoLibrary, match="is empty"):
         open_library(folder=tmp_path / "x", database=f"sqlite:///{tmp_path / 'other.sqlite'}", create=False)
