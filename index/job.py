@@ -33,6 +33,31 @@ class _StopAsked(Exception):
     """Somebody asked the job to stop."""
 
 
+def check_folders(folders: Sequence[str]) -> list[str]:
+    """The roots of these folders. Raises NothingIndexed for a file among them, and where none of them can be listed.
+
+    It needs no library and no model, so a command can ask it before either is made or fetched.
+    """
+    found = _roots(folders)
+    problems: list[str] = []
+    for folder in found:
+        try:
+            os.scandir(folder).close()
+        except OSError as error:
+            problems.append(f"{folder}: The folder can't be listed: {error.strerror}.")
+    if len(problems) == len(found):
+        raise NothingIndexed("\n".join([*problems, "Give a folder of photos that is there."]))
+    return found
+
+
+def _roots(folders: Sequence[str]) -> list[str]:
+    found = roots(folders)
+    for folder in found:
+        if os.path.isfile(folder):
+            raise NothingIndexed(f"{folder} is a file; give the folder that it is in.")
+    return found
+
+
 def index_folder(
     library: Library, folders: Sequence[str], *, retry_failed: bool = False
 ) -> Generator[Progress, None, None]:
@@ -42,10 +67,7 @@ def index_folder(
     Closing the generator, or asking the job to stop, keeps what has been done; the next run goes on from there.
     Raises JobRunning where another job is at work, NothingIndexed where no folder can be read, and whatever the model raises.
     """
-    found = roots(folders)
-    for folder in found:
-        if os.path.isfile(folder):
-            raise NothingIndexed(f"{folder} is a file; give the folder that it is in.")
+    found = _roots(folders)
     library.description  # noqa: B018  (a changed model must be refused before anything is done)
     job_id = library.catalog.start_job("index", found)
     state, report = jobs.INTERRUPTED, None

@@ -17,7 +17,7 @@ import numpy as np
 from index.decode import Decoder
 from index.errors import ModelMismatch, NoLibrary
 from index.indexes import Indexes
-from index.place import must_be_free
+from index.place import must_be_free, must_be_writable, no_place
 from index.stored import Stored
 from index.vectors import VectorIndex
 from regconv.backbone import Backbone, ModelDescription, describe, load_backbone
@@ -89,13 +89,12 @@ class Library:
         if database is None and not file.exists():
             if not create:
                 raise NoLibrary(f"There is no library in {folder}. {MAKE_ONE} {folder}")
+            must_be_writable(folder)  # first what is quick: describing may be a download
             describe(asked or DEFAULT_MODEL)  # a model that can't be had must not leave half a library behind
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise NoLibrary(
-                f"No library can be made in {folder}: {error.strerror}. Name a folder that can be written to: --library DIR"
-            ) from error
+            raise no_place(folder, error.strerror) from error
         catalog = Catalog(database or sqlite_url(file))
         try:
             own = catalog.setting("model")

@@ -39,12 +39,14 @@ def ui(settings: Settings, host: str, port: int, password: str | None) -> None:
 @click.option("--port", default=7860, show_default=True, help="The port to listen on.")
 def demo(settings: Settings, photos: str, host: str, port: int) -> None:
     """Index a folder, or a sample made from scikit-image's photographs, and start the web page."""
+    from index.job import check_folders
     from index.sample import make_sample
 
     photos = os.path.expanduser(photos)  # the shell leaves ~ as it is within quotes
     if not photos:
         photos = os.path.join(settings.folder, "sample-photos")
         make_sample(Path(photos))
+    check_folders([photos])
     settings.model = settings.model or "starter"
     settings.folder = os.path.join(settings.folder, _folder_name(photos, settings.model))
     with settings.open(create=True) as library:
@@ -59,6 +61,9 @@ def demo(settings: Settings, photos: str, host: str, port: int) -> None:
 @click.option("--retry-failed", is_flag=True, help="Try unreadable files again though they have not changed.")
 def index(settings: Settings, folders: tuple[str, ...], retry_failed: bool) -> Answer:
     """Bring the library up to date with these folders."""
+    from index.job import check_folders
+
+    check_folders(folders)
     with settings.open(create=True) as library:
         report = _index(library, settings, folders, retry_failed)
     if report is None:
@@ -116,8 +121,10 @@ def search(
 @click.argument("folder", metavar="FOLDER")
 def teach(settings: Settings, folder: str) -> Answer:
     """Teach the library words of your own: FOLDER has a subfolder with photos for each word."""
+    from index.classes import class_folders
     from index.teach import teach_folder
 
+    class_folders(folder)
     with settings.open(create=True) as library:
         report = settings.terminal.follow(teach_folder(library, folder))
     if report is None:
