@@ -88,6 +88,9 @@ def main(arguments: list[str]) -> int:
         return INTERRUPTED
     except click.UsageError as error:
         error.show()
+        if "--json" in arguments:
+            where = f" Try '{error.ctx.command_path} --help' for help." if error.ctx else ""
+            click.echo(json.dumps({"error": " ".join(error.format_message().split()) + where}))
         return WRONG_USAGE
     except Exception as error:
         if os.environ.get("REGCONV_TRACEBACK"):

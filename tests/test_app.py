@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import app as program
 from index.library import Library
 from index.sample import make_sample
 from index.search import example_of_file, find_similar
@@ -246,6 +247,25 @@ def test_a_device_that_is_not_there_is_named(app: App, sample: Path) -> None:
 def test_an_error_is_one_json_document_too(app: App) -> None:
     done = app("search", "cat.jpg", "--library", "nowhere", "--json", expect=1)
     assert "There is no library in" in json.loads(done.stdout)["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["index", "--json"], "Missing argument 'FOLDER...'. Try 'app.py index --help' for help."),
+        (["search", "a.jpg", "-k", "0", "--json"], "Invalid value for '-k'"),
+        (["find", "--json"], "Try 'app.py --help' for help."),
+        (["search", "a.jpg", "--json", "--depth"], "No such option"),
+        (["--json", "--port", "many"], "Try 'app.py ui --help' for help."),
+    ],
+)
+def test_wrong_usage_is_one_json_document_too(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert words in json.loads(shown.out)["error"]
+    assert "Error: " in shown.err
 
 
 def test_another_model_is_refused(app: App, indexed: Path, sample: Path) -> None:
