@@ -47,6 +47,8 @@ def manifest_of(backup: Path) -> Manifest:
     """What a backup says that it holds. Raises DamagedBackup, and LibraryError where there is
     none that is whole, or one of a newer RegConv."""
     path = backup / MANIFEST
+    if backup.is_file():
+        raise LibraryError(f"{backup} is a file; give the folder of `backup --out`.")
     try:
         values = json.loads(path.read_bytes())
     except FileNotFoundError as error:

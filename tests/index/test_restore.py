@@ -44,6 +44,14 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def test_a_file_in_place_of_a_backups_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("no backup")
+    with pytest.raises(LibraryError, match=r"/README\.md is a file; give the folder of `backup --out`\.$") as refused:
+        report_of(restore(tmp_path / "README.md", tmp_path / "again"))
+    assert type(refused.value) is LibraryError  # and no DamagedBackup
+    assert not (tmp_path / "again").exists()
+
+
 @pytest.mark.parametrize("damage", [flip, truncate, Path.unlink], ids=["flip", "truncate", "remove"])
 @pytest.mark.parametrize("file", ["shards/*.npy", "catalog-*.sqlite", "backup.json"])
 def test_a_damaged_backup_is_refused_by_the_name_of_what_is_damaged(
