@@ -101,6 +101,8 @@ class Decoder:
 
     def picture(self, path: str) -> Decoded:
         """One file as `decode` gives it. Raises UnreadableImage."""
+        if os.path.isdir(path):
+            raise UnreadableImage(path, "is a folder; give a picture file")
         task = DecodeTask(path)
         result = self._receive(self._interactive, task, self._send(self._interactive, task))
         if isinstance(result, Failure):

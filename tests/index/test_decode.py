@@ -95,7 +95,7 @@ def test_the_photo_itself_without_what_its_file_tells(decoder, tmp_path):
         assert image.size in [(600, 900), (200, 300)]
     with pytest.raises(UnreadableImage, match="No such file"):
         decoder.view(str(tmp_path / "gone.jpg"))
-    with pytest.raises(UnreadableImage, match="not a regular file"):
+    with pytest.raises(UnreadableImage, match="is a folder; give a picture file"):
         decoder.picture(str(tmp_path))
 
 
