@@ -63,6 +63,7 @@ class _Reader:
         self.eyes, self.total = eyes, total
         self.failed: list[dict[str, str]] = []
         self.done = 0
+        self.waiting = 0  # of them, for the network
         self.rate = Rate()
         self.current: str | None = None
 
@@ -81,15 +82,17 @@ class _Reader:
                 if len(group) >= self.eyes.backbone.batch_size:
                     self._embed(group, into)
                     group = []
+                self.waiting = len(group)
                 yield self.progress(EMBEDDING)
             if group:
                 self._embed(group, into)
+                self.waiting = 0
         finally:
             results.close()
 
     def progress(self, phase: str, report: dict[str, Any] | None = None) -> Progress:
         """The moment now."""
-        rate = self.rate.update(self.done)
+        rate = self.rate.update(self.done - self.waiting)
         left = None if rate is None else (self.total - self.done) / rate
         read, failed = self.done - len(self.failed), len(self.failed)
         return Progress(phase, self.done, self.total, read, 0, 0, failed, 0, rate, left, self.current, report)

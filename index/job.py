@@ -100,7 +100,6 @@ class _Run:
         self.last_beat = 0.0
         self.last_phase = ""
         self.rate = Rate()
-        self.dealt_with = 0
         self.total: int | None = None
         self.current: str | None = None
         self.newest = library.catalog.newest_photo()
@@ -137,7 +136,7 @@ class _Run:
     def progress(self, phase: str, report: dict[str, Any] | None = None) -> Progress:
         """The moment now, shown to the catalogue too: at each new phase, and once a second."""
         done = self.counts.seen
-        rate = self.rate.update(self.dealt_with) if phase == EMBEDDING else None
+        rate = self.rate.update(done) if phase == EMBEDDING else None
         left = None if rate is None or self.total is None else (self.total - done) / rate
         counts = self.counts
         progress = Progress(
@@ -233,7 +232,6 @@ class _Run:
         try:
             for result in results:
                 seen = submitted.popleft()
-                self.dealt_with += 1
                 self.current = seen.stamp.path
                 if isinstance(result, Decoded):
                     group.append((seen, result))
@@ -290,6 +288,8 @@ class _Run:
                 fresh.append(decoded)
         if fresh:
             self.pending.embed(fresh)
+            if not self.counts.embedded:
+                self.rate = Rate(self.counts.seen)  # until here the network was loaded
             self.counts.embedded += len(fresh)
         for seen, decoded in copies:
             self._link(seen, decoded)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 WINDOW_S = 20  # the rate is that of the last so many seconds: a disk that slows down shows
+LEAST_S = 3  # what came in less says nothing of the hours to come
 SCANNING, EMBEDDING, FINISHING, DONE = "scanning", "embedding", "finishing", "done"
 
 
@@ -58,16 +59,30 @@ def step(phase: str, done: int, total: int | None, current: str | None = None, r
 
 
 class Rate:
-    """Files a second over the last moments."""
+    """Files a second over the last moments, once there is something to go by.
 
-    def __init__(self) -> None:
-        self._points: deque[tuple[float, int]] = deque()
+    Files are done in batches, and the first comes late: a network has to be loaded, processes started. So the clock runs from
+    the end of one batch to that of another.
+    """
+
+    def __init__(self, before: int | None = None) -> None:
+        self._before = before
+        self._points: deque[tuple[float, int]] = deque()  # when more were done, and how many then
 
     def update(self, done: int) -> float | None:
         """The rate now that so many are done; None while there is too little to say."""
         now = time.monotonic()
-        self._points.append((now, done))
-        while len(self._points) > 2 and now - self._points[0][0] > WINDOW_S:
+        if self._before is None:
+            self._before = done
+        if done > (self._points[-1][1] if self._points else self._before):
+            self._points.append((now, done))
+        if len(self._points) < 2:
+            return None
+        while self._points[-1][0] - self._points[1][0] > WINDOW_S:
             self._points.popleft()
         (start, first), (end, last) = self._points[0], self._points[-1]
-        return (last - first) / (end - start) if end - start > 0.5 and last > first else None
+        if end - start < LEAST_S:
+            return None
+        # While the next batch is awaited for longer than usual, no more than if it came at this moment.
+        awaited = last - self._points[-2][1]
+        return min((last - first) / (end - start), (last - first + awaited) / (now - start))
