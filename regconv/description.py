@@ -17,8 +17,6 @@ from regconv.errors import CheckpointError, UnsupportedConfig
 from regconv.images import Recipe
 from regconv.layer_plan import layer_plan, stem_stride
 
-STARTER = "starter"
-_SHIPPED_STARTER = Path(__file__).with_name("starter")
 # Fields of a configuration that say how training starts or what a file is for, and never change a vector.
 _WITHOUT_EFFECT = {
     "initializer_range", "drop_path_rate", "layer_scale_init_value", "image_size", "out_features", "out_indices",
@@ -92,8 +90,8 @@ def describe(model: str, *, digest_cache: Path | None = None) -> ModelDescriptio
 
 
 def _folder(model: str) -> Path:
-    if model == STARTER:
-        return _SHIPPED_STARTER
+    if model == hub.STARTER:
+        return hub.SHIPPED_STARTER
     return hub.fetch_checkpoint(model, hub.HubOptions(prefer_cached=True), with_preprocessor=True)
 
 
@@ -118,8 +116,8 @@ def _stages(config: AnyConfig) -> tuple[StageInfo, ...]:
 def _preprocessing(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     from regconv.image_processing import ConvNextImageProcessor
 
-    path = folder / PREPROCESSOR_NAME
-    read_json(path)  # its errors say which file is missing or damaged
+    path = hub.fetch_file(folder, PREPROCESSOR_NAME, hub.HubOptions())  # its error says how to write the file
+    read_json(path)  # and this one's that it is damaged
     processor = ConvNextImageProcessor.from_pretrained(folder)
     if not processor.do_resize:
         raise UnsupportedConfig(f"{path}: do_resize is false, but pictures of many sizes must become one batch")

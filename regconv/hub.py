@@ -22,9 +22,16 @@ from regconv.checkpoint import (
 from regconv.errors import ModelNotFound
 from regconv.known_keywords import take_hub_keywords
 
+STARTER = "starter"
+SHIPPED_STARTER = Path(__file__).with_name(STARTER)
 _ADVICE = (
     "Give a folder that holds config.json and model.safetensors, fetch the model while online, "
     "or take the model that needs no download: starter (on the command line: --model starter)."
+)
+_UNREACHABLE = "the Hugging Face hub can't be reached"
+_PREPROCESSOR_ADVICE = (
+    "It says how pictures become the network's input. Copy it from where the checkpoint came from, or write it: "
+    "regconv.ConvNextImageProcessor(size=..., crop_pct=...).save_pretrained({folder!r})"
 )
 
 
@@ -55,13 +62,25 @@ class HubOptions:
 
 def fetch_file(model: str | os.PathLike[str], name: str, options: HubOptions) -> Path:
     """The local path of one file of a model. Raises ModelNotFound, which says what was tried."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = local_folder(model)
+    if folder is not None:
         folder /= options.subfolder
         if not (folder / name).is_file():
-            raise ModelNotFound(f"the folder {folder} holds no {name}. {_ADVICE}")
+            advice = _PREPROCESSOR_ADVICE.format(folder=str(folder)) if name == PREPROCESSOR_NAME else _ADVICE
+            raise ModelNotFound(f"the folder {folder} holds no {name}. {advice}")
         return folder / name
-    return _download(os.fspath(model), name, options)
+    return _download_first(os.fspath(model), name, options)
+
+
+def local_folder(model: str | os.PathLike[str]) -> Path | None:
+    """The folder of a model that is on this machine, None for a hub model.
+
+    "starter" is the one in the repository, unless a folder of that name with a config.json is here too.
+    """
+    folder = Path(model).expanduser()
+    if model == STARTER and not (folder / CONFIG_NAME).is_file():
+        return SHIPPED_STARTER
+    return folder if folder.is_dir() else None
 
 
 def fetch_checkpoint(
@@ -77,8 +96,8 @@ def fetch_checkpoint(
     Raises ModelNotFound. use_safetensors, made_by: as in regconv.checkpoint.weight_names. with_preprocessor: what the
     cache holds counts as complete only with that file.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = local_folder(model)
+    if folder is not None:
         return fetch_file(folder, CONFIG_NAME, options).parent
     if options.prefer_cached and not options.force_download:
         try:
@@ -93,7 +112,7 @@ def fetch_checkpoint(
 
 
 def _download_checkpoint(model: str, options: HubOptions, use_safetensors: bool | None, made_by: MadeBy | None) -> Path:
-    config = _download(model, CONFIG_NAME, options)
+    config = _download_first(model, CONFIG_NAME, options)
     folder, commit = config.parent, config.parents[len(Path(options.subfolder).parts)].name
     # The other files come from the very same commit, also when the model is changed in between.
     options = replace(options, revision=commit)
@@ -121,6 +140,29 @@ def _download_optional(model: str, name: str, options: HubOptions) -> Path | Non
         if isinstance(error.__cause__, EntryNotFoundError):
             return None
         raise
+
+
+def _download_first(model: str, name: str, options: HubOptions) -> Path:
+    """The first file that is asked of a model. Where the hub can't be reached this says so at once.
+
+    huggingface_hub would try a file that is not in its cache seven times, for 23 seconds, with two lines in the log each.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    is_online = not (options.local_files_only or constants.HF_HUB_OFFLINE)
+    try:
+        path = f"{options.subfolder}/{name}" if options.subfolder else name
+        cached = try_to_load_from_cache(model, path, cache_dir=options.cache_dir, revision=options.revision)
+        if is_online and not isinstance(cached, str):
+            url = hf_hub_url(model, path, revision=options.revision)
+            get_hf_file_metadata(url, token=options.token, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except (HfHubHTTPError, ValueError):
+        pass  # the hub has answered, or the name is none: the download says what is wrong
+    except HTTPError as error:
+        reason = f"{name} is not in the cache and {_UNREACHABLE} ({error or type(error).__name__})"
+        raise ModelNotFound(f"{_tried(model, options)}: {reason}. {_ADVICE}") from error
+    return _download(model, name, options)
 
 
 def _download(model: str, name: str, options: HubOptions) -> Path:
@@ -162,7 +204,7 @@ def _reason(name: str, error: Exception) -> str:
         errors.RepositoryNotFoundError: "it knows no such model, or only for those who give a token",
         errors.RevisionNotFoundError: "it knows no such revision",
         errors.HFValidationError: "that is no valid model name",
-        errors.LocalEntryNotFoundError: f"{name} is not in the cache and the hub could not be reached",
+        errors.LocalEntryNotFoundError: f"{name} is not in the cache and {_UNREACHABLE}",
         errors.EntryNotFoundError: f"it has no {name}",
     }
     for kind, reason in known.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -221,13 +222,27 @@ def test_a_model_without_weights_or_config(hub: Hub, tiny_checkpoint: Any) -> No
         RegNetModel.from_pretrained("someone/tiny-regnet", force_download=True)
 
 
-def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["RegNetModel", "AutoModel", "AutoConfig", "AutoImageProcessor"])
+def test_a_hub_that_does_not_answer(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9" + URL)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # huggingface_hub tries six times, 23 s in all
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("huggingface_hub tries again, for 23 s in all"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with pytest.raises(ModelNotFound, match=r"not in the cache and the hub could not be reached"):
-        RegNetModel.from_pretrained(NAME)
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
+    with pytest.raises(ModelNotFound, match=r"not in the cache and the Hugging Face hub can't be reached \(.*starter"):
+        getattr(regconv, name).from_pretrained(NAME)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_hub_that_no_longer_answers_leaves_what_is_in_the_cache(
+    hub: Hub, tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
+    network = RegNetModel.from_pretrained(NAME)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9" + URL)
+    assert same_weights(network, RegNetModel.from_pretrained(NAME))
 
 
 def test_the_environment_is_respected(hub: Hub, tiny_checkpoint: Any, tmp_path: Path) -> None:
