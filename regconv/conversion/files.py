@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from regconv import hub
 from regconv.checkpoint import CONFIG_NAME, SAFETENSORS_NAME, Weights, find_weights, read_json
 from regconv.checkpoint_reading import read_tensors
-from regconv.configuration import AnyConfig
+from regconv.configuration import CONFIGS, AnyConfig
 from regconv.conversion.facebook import convert_facebook, convert_seer
 from regconv.conversion.timm_names import architecture_of, convert_timm
-from regconv.conversion.torchvision_names import convert_torchvision, preparation
+from regconv.conversion.torchvision_names import check_architecture, convert_torchvision, preparation
 from regconv.errors import CheckpointError, ModelNotFound, UnsupportedConfig
 from regconv.image_processing import ConvNextImageProcessor
 from regconv.name_check import check_match, match_names
@@ -40,11 +40,18 @@ def load_converted(
     configuration's regconv_note says so. hub_options: huggingface_hub's (revision, cache_dir, token, …).
     Raises ModelNotFound, CheckpointError, UnsupportedConfig, WeightsMismatch.
     """
-    path = Path(model).expanduser()
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"load_converted got {model!r} as model, expected a hub name, a folder of timm's, or a file of weights with "
+            f"its architecture: load_converted(model) or load_converted(file, {_SOURCES})"
+        )
     options = hub.HubOptions.take(hub_options)
     if hub_options:
         raise TypeError(f"load_converted takes no {', '.join(sorted(hub_options))}")
+    path = Path(model).expanduser()
     if architecture is None:
+        if not path.exists():
+            _check_name(os.fspath(model))
         return _timm_model(model, options)
     if not path.is_file():
         raise ModelNotFound(f"{path} is no file: with an architecture, model is the one file that holds the weights")
@@ -67,6 +74,19 @@ def load_converted(
     return _network(config, named, str(path)), _processor(preparing)
 
 
+def _check_name(model: str) -> None:
+    """Raises for the name of an architecture in place of a model: only timm's weights are on the hub by their names."""
+    source, _, name = model.partition("/")
+    if source == "torchvision":
+        check_architecture(name.partition(".")[0])
+    elif model not in ("facebook/convnext", "vissl/seer"):
+        return
+    raise ModelNotFound(
+        f"{model} is an architecture, whose weights are not fetched by name: download their file, "
+        f"then load_converted(file, {model!r})"
+    )
+
+
 def _timm_model(model: str | os.PathLike[str], options: hub.HubOptions) -> tuple[Any, ConvNextImageProcessor]:
     path = Path(model).expanduser()
     if path.is_file():
@@ -76,6 +96,11 @@ def _timm_model(model: str | os.PathLike[str], options: hub.HubOptions) -> tuple
             raise UnsupportedConfig(f"{path} has no config.json of timm's: say which architecture it is, as {_SOURCES}")
     folder = hub.fetch_checkpoint(model, options)
     values = read_json(folder / CONFIG_NAME)
+    if "architecture" not in values and (known := CONFIGS.get(str(values.get("model_type")))):
+        raise UnsupportedConfig(
+            f"{folder} needs no conversion: its config.json is of model_type {known.model_type!r}, which "
+            f"{known.family}Model.from_pretrained and {known.family}ForImageClassification.from_pretrained read as it is"
+        )
     architecture_of(values)
     weights = find_weights(folder)
     config, named = convert_timm(values, dict(read_tensors(weights)))

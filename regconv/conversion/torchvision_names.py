@@ -76,9 +76,18 @@ def convert_torchvision(architecture: str, tensors: Mapping[str, Any]) -> tuple[
         named = CONVNEXT.hub_tensors(tensors, architecture)
         config = convnext_config(shapes_of(named))
     else:
-        known = ", ".join((*REGNETS, *CONVNEXTS))
-        raise UnsupportedConfig(f"torchvision's {architecture} is not known here; these are: {known}")
+        raise UnsupportedConfig(_refusal(architecture))
     return config, with_prefix(named, config.model_type)
+
+
+def check_architecture(architecture: str) -> None:
+    """Raises UnsupportedConfig, with the names that are known, for another than torchvision's RegNets and ConvNeXts."""
+    if architecture not in (*REGNETS, *CONVNEXTS):
+        raise UnsupportedConfig(_refusal(architecture))
+
+
+def _refusal(architecture: str) -> str:
+    return f"torchvision's {architecture} is not known here; these are: {', '.join((*REGNETS, *CONVNEXTS))}"
 
 
 def preparation(architecture: str, weights: str) -> dict[str, Any]:
