@@ -6,6 +6,7 @@ Offline mode (HF_HUB_OFFLINE), HF_HOME, HF_ENDPOINT and stored tokens are huggin
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +34,10 @@ _PREPROCESSOR_ADVICE = (
     "It says how pictures become the network's input. Copy it from where the checkpoint came from, or write it: "
     "regconv.ConvNextImageProcessor(size=..., crop_pct=...).save_pretrained({folder!r})"
 )
+
+
+class _Unreachable(ModelNotFound):
+    """A file is not in the cache, and the hub does not answer."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def fetch_file(model: str | os.PathLike[str], name: str, options: HubOptions) ->
             advice = _PREPROCESSOR_ADVICE.format(folder=str(folder)) if name == PREPROCESSOR_NAME else _ADVICE
             raise ModelNotFound(f"the folder {folder} holds no {name}. {advice}")
         return folder / name
-    return _download_first(os.fspath(model), name, options)
+    return _download_or_say_at_once(os.fspath(model), name, options)
 
 
 def local_folder(model: str | os.PathLike[str]) -> Path | None:
@@ -112,20 +117,28 @@ def fetch_checkpoint(
 
 
 def _download_checkpoint(model: str, options: HubOptions, use_safetensors: bool | None, made_by: MadeBy | None) -> Path:
-    config = _download_first(model, CONFIG_NAME, options)
+    config = _download_or_say_at_once(model, CONFIG_NAME, options)
     folder, commit = config.parent, config.parents[len(Path(options.subfolder).parts)].name
     # The other files come from the very same commit, also when the model is changed in between.
     options = replace(options, revision=commit)
-    _download_optional(model, PREPROCESSOR_NAME, options)
+    with suppress(_Unreachable):
+        _download_optional(model, PREPROCESSOR_NAME, options)
     names = weight_names(use_safetensors, made_by)
+    unreachable: _Unreachable | None = None
     for name in names:
-        path = _download_optional(model, name, options)
+        try:
+            path = _download_optional(model, name, options)
+        except _Unreachable as error:
+            unreachable = unreachable or error
+            continue  # the cache may have weights under another name
         if path is not None:
             if name.endswith(INDEX_ENDING):
                 for shard in shard_names(path):
                     _download(model, shard, options)
             if made_by is None or weights_at(path).made_by == made_by:
                 return folder
+    if unreachable is not None:
+        raise unreachable
     only = f" of {made_by!r}" if made_by else ""
     tried = f"{_tried(model, options)}: config.json is there, but no weights{only}"
     raise ModelNotFound(f"{tried} ({', '.join(names)}). {_ADVICE}")
@@ -135,15 +148,15 @@ def _download_optional(model: str, name: str, options: HubOptions) -> Path | Non
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        return _download(model, name, options)
+        return _download_or_say_at_once(model, name, options)
     except ModelNotFound as error:
         if isinstance(error.__cause__, EntryNotFoundError):
             return None
         raise
 
 
-def _download_first(model: str, name: str, options: HubOptions) -> Path:
-    """The first file that is asked of a model. Where the hub can't be reached this says so at once.
+def _download_or_say_at_once(model: str, name: str, options: HubOptions) -> Path:
+    """The local path of a file. Raises ModelNotFound, and where the hub can't be reached _Unreachable at once.
 
     huggingface_hub would try a file that is not in its cache seven times, for 23 seconds, with two lines in the log each.
     """
@@ -161,7 +174,7 @@ def _download_first(model: str, name: str, options: HubOptions) -> Path:
         pass  # the hub has answered, or the name is none: the download says what is wrong
     except HTTPError as error:
         reason = f"{name} is not in the cache and {_UNREACHABLE} ({error or type(error).__name__})"
-        raise ModelNotFound(f"{_tried(model, options)}: {reason}. {_ADVICE}") from error
+        raise _Unreachable(f"{_tried(model, options)}: {reason}. {_ADVICE}") from error
     return _download(model, name, options)
 
 

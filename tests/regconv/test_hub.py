@@ -245,6 +245,29 @@ def test_a_hub_that_no_longer_answers_leaves_what_is_in_the_cache(
     assert same_weights(network, RegNetModel.from_pretrained(NAME))
 
 
+@pytest.mark.parametrize("missing", ["model.safetensors", "preprocessor_config.json"])
+def test_half_a_model_in_the_cache_and_no_hub(
+    missing: str, hub: Hub, tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_checkpoint("regnet-y")
+    hub.add(NAME, "main", folder)
+    kept = (folder / missing).rename(folder / "later")
+    if missing == "model.safetensors":
+        RegNetConfig.from_pretrained(NAME)
+    else:
+        RegNetModel.from_pretrained(NAME)
+    kept.rename(folder / missing)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9" + URL)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("huggingface_hub tries again, for 23 s in all"))
+    if missing == "model.safetensors":
+        with pytest.raises(
+            ModelNotFound, match=r"model\.safetensors is not in the cache and the Hugging Face hub can't"
+        ):
+            RegNetModel.from_pretrained(NAME)
+    else:
+        assert same_weights(RegNetModel.from_pretrained(NAME), RegNetModel.from_pretrained(folder))
+
+
 def test_the_environment_is_respected(hub: Hub, tiny_checkpoint: Any, tmp_path: Path) -> None:
     hub.add(NAME, "main", tiny_checkpoint("regnet-y"))
     code = f"import json, regconv; print(json.dumps(regconv.describe({NAME!r}).space))"
