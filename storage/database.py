@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -109,13 +110,26 @@ def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_S * 1000}")
     if isinstance(connection, read_only.ReadConnection):
         return
+    _use_write_ahead_log(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=NORMAL",  # safe against kill -9; a power cut may undo the last commits, never corrupt
         "foreign_keys=ON",
         "cache_size=-8192",  # KiB a connection; the 2 MB that SQLite takes by itself hold no page of a large catalogue for long
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    until = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # Of two that switch a new file at the same moment SQLite refuses one at once, whatever its busy_timeout.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> None:
