@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from index.decode_worker import Decoded, DecodeTask, Failure, decode_file
-from regconv.errors import UnreadableImage
-from regconv.images import Limits, Recipe
+from index.decode_worker import Decoded, DecodeTask, decode_file
+from regconv.images import Limits
+from tests.index.conftest import InlineDecoder
 
 
 def directions() -> list[tuple[int, int, int]]:
@@ -42,15 +42,12 @@ def bytes_of(colour: int) -> bytes:
 COLOUR_OF = {bytes_of(colour): colour for colour in range(len(COLOURS))}
 
 
-class WatchedDecoder:
+class WatchedDecoder(InlineDecoder):
     """The decoder's work in this process; what is to happen to a file while it is read happens then."""
 
     before: dict[str, Callable[[], None]] = {}  # noqa: RUF012  (of one machine at a time)
     during: dict[str, Callable[[], None]] = {}  # noqa: RUF012
     current = ""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
 
     def decode(self, tasks: Iterable[DecodeTask]) -> Generator[Any, None, None]:
         for task in tasks:
@@ -60,14 +57,7 @@ class WatchedDecoder:
 
     def picture(self, path: str) -> Decoded:
         WatchedDecoder.current = ""
-        result = decode_file(DecodeTask(path), self.recipe, Limits())
-        if isinstance(result, Failure):
-            raise UnreadableImage(path, result.reason)
-        assert isinstance(result, Decoded)
-        return result
-
-    def close(self) -> None:
-        pass
+        return super().picture(path)
 
 
 class WatchedFile:
