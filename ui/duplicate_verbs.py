@@ -1,0 +1,1 @@
+"""The command about photos that are in the library more than once."""
