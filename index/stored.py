@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class Stored:
 
     def __len__(self) -> int:
         return len(self._contents)
+
+    @property
+    def contents(self) -> np.ndarray:
+        """The contents that have a vector, int64 ascending."""
+        return self._contents
 
     def refresh(self) -> None:
         """Learn the places of every vector that the catalogue has now."""
@@ -87,6 +92,19 @@ class Stored:
                     self._release_if_large()
             self._release_if_large()
             return known, found
+
+    def by_shard(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Everything, a shard at a time: its rows, memory-mapped; the numbers, int64 (n,), of those in use; their contents."""
+        order = np.argsort(self._shards, kind="stable")
+        contents, shards, rows = self._contents[order], self._shards[order], self._rows[order].astype(np.int64)
+        starts = np.flatnonzero(np.diff(shards, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], len(shards)], strict=True):
+            with self._lock:
+                mapped = self._map(int(shards[start]))
+            if mapped is not None:  # not given up since
+                _check_row(int(rows[start:end].max()), mapped)
+                yield mapped, rows[start:end], contents[start:end]
+                self._release_if_large()
 
     def rows_of(self, shard_id: int, last_row: int) -> np.ndarray:
         """A shard's rows, memory-mapped, up to `last_row` at least. Raises ShardError."""

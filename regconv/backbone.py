@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from regconv.configuration import RegNetConfig
 from regconv.description import ModelDescription, StageInfo, describe
 from regconv.errors import CheckpointError, DeviceNotFound
+from regconv.similarity_maps import Pooling
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +107,18 @@ class Backbone:
         # (x * rescale - mean) / std as one multiplication and one addition, with factors rounded once.
         self._factor = (values["rescale_factor"] / std).float().to(engine.device)
         self._offset = (-mean / std).float().to(engine.device)
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """The norm that makes the part "pooled" of the mean of the last map; None where there is no such part."""
+        config = self.description.config
+        if isinstance(config, RegNetConfig):
+            return None
+        norm = self._run.network.base_model.layernorm
+        gain = norm.weight.detach().double().cpu().numpy()
+        bias = getattr(norm, "bias", None)
+        bias = np.zeros_like(gain) if bias is None else bias.detach().double().cpu().numpy()
+        return Pooling(gain, bias, norm.eps, config.norm_type)
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> Parts:
         """The parts of pictures, uint8 (n, h, w, 3) as `regconv.images.prepare` makes them; any n, also 0.

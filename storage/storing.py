@@ -19,7 +19,7 @@ def store(connection: Connection, batch: Batch, space_id: int) -> None:
     """The shard's row, its contents with vectors and labels, the photos, the failures."""
     if batch.shard is not None:
         store_contents(connection, batch, batch.shard, space_id)
-    ids = _content_ids(connection, {digest for _, digest in batch.photos})
+    ids = content_ids(connection, {digest for _, digest in batch.photos})
     rows = [_photo(stamp, PRESENT, ids[digest], None) for stamp, digest in batch.photos]
     rows += [_photo(stamp, UNREADABLE, None, reason) for stamp, reason in batch.failures]
     write_photos(connection, rows)
@@ -33,7 +33,7 @@ def store_contents(connection: Connection, batch: Batch, shard: ShardFile, space
     names = ("digest", "size", "width", "height", "format", "taken_at", "camera")
     rows = [{name: getattr(content, name) for name in names} for content in batch.contents]
     connection.execute(queries.upsert(connection.dialect, Content, ["digest"]), rows)
-    ids = _content_ids(connection, {content.digest for content in batch.contents})
+    ids = content_ids(connection, {content.digest for content in batch.contents})
     vectors = [
         {"content_id": ids[content.digest], "space_id": space_id, "shard_id": key[0], "row": row}
         for row, content in enumerate(batch.contents)
@@ -89,7 +89,8 @@ def _photo(stamp: FileStamp, state: str, content_id: int | None, reason: str | N
     return {"path": stamp.path} | values
 
 
-def _content_ids(connection: Connection, digests: Collection[str]) -> dict[str, int]:
+def content_ids(connection: Connection, digests: Collection[str]) -> dict[str, int]:
+    """The content id of each of these digests that the catalogue has."""
     found: dict[str, int] = {}
     for chunk in chunks(digests):
         rows = connection.execute(select(Content.digest, Content.id).where(Content.digest.in_(chunk)))

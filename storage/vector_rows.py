@@ -104,6 +104,11 @@ class VectorRows:
                 found.update((row[0], row[1]) for row in rows)
         return found
 
+    def contents_with(self, digests: Collection[str]) -> dict[str, int]:
+        """The content id of each of these digests that the catalogue has."""
+        with reading(self.engine) as connection:
+            return storing.content_ids(connection, digests)
+
     def generation_files(self) -> set[str]:
         """The files of all saved indexes of all spaces."""
         with reading(self.engine) as connection:
