@@ -13,7 +13,9 @@ from sqlalchemy.engine import make_url
 
 from storage import jobs, marks, queries, storing
 from storage.database import chunks, now, open_engine, reading, writing
+from storage.decisions import Decisions
 from storage.errors import CatalogError
+from storage.fingerprints import Fingerprints
 from storage.listings import Listings
 from storage.records import Batch, FileStamp, Filter, JobRecord, PhotoRecord, ProbeRecord, Seen
 from storage.tables import GONE, PRESENT, UNREADABLE, Label, Photo, Setting, Space, Vector
@@ -23,7 +25,7 @@ from storage.vector_rows import VectorRows
 _ENDED: dict[tuple, dict[int, tuple[str, dict[str, Any] | None]]] = {}
 
 
-class Catalog(VectorRows, Listings):
+class Catalog(VectorRows, Listings, Decisions, Fingerprints):
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
     def __init__(self, url: str | URL) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModul
 from storage import read_only
 from storage.errors import CatalogError
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_WAIT_S = 30
 CHUNK = 500  # values in one IN (...): far below every database's limit

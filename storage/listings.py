@@ -12,7 +12,22 @@ from sqlalchemy import Connection, Engine, Select, func, or_, select
 
 from storage.database import chunks, reading
 from storage.shards import ShardFile
-from storage.tables import GONE, PRESENT, UNREADABLE, Base, Content, Label, Mark, Photo, Shard, Space, Vector
+from storage.tables import (
+    GONE,
+    PRESENT,
+    UNREADABLE,
+    Base,
+    Content,
+    Decision,
+    DecisionContent,
+    Fingerprint,
+    Label,
+    Mark,
+    Photo,
+    Shard,
+    Space,
+    Vector,
+)
 
 STREAMED = 5000  # rows in memory at a time
 
@@ -153,6 +168,11 @@ class Listings:
             .join(Shard)
             .where(or_(Vector.row < 0, Vector.row >= Shard.rows)),
             "words of a content that is not there": _count(Mark).outerjoin(Content).where(no_content),
+            "fingerprints of a content that is not there": _count(Fingerprint).outerjoin(Content).where(no_content),
+            "decisions about a content that is not there": _count(DecisionContent).outerjoin(Content).where(no_content),
+            "decisions about nothing": _count(Decision)
+            .outerjoin(DecisionContent)
+            .where(DecisionContent.content_id.is_(None)),
         }
         if whole:
             questions["labels of a content that is not there"] = _count(Label).outerjoin(Content).where(no_content)

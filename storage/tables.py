@@ -6,6 +6,8 @@ space     one row for each way of making vectors (weights + preprocessing + deco
 shard     one row for each immutable file of vectors      vector   (content, space) -> (shard, row)
 label     the model's top labels of a content             generation   saved FAISS files, a cache
 mark      a word that the user gave a content             probe        what a space learnt from the marks
+decision  what the user said of contents that look like   fingerprint  what duplicates are found by: derived from thumbnails
+          each other, decision_content each of them
 job       runs with their lease, progress and report      setting      what the library was told once
 """
 
@@ -162,6 +164,33 @@ class Probe(Base):
     weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 little-endian, (width + 1, words) row by row
     calibration: Mapped[dict[str, Any]]  # parts, temperature, what was held out: see index/probe.py
     created_at: Mapped[datetime]
+
+
+class Decision(Base):
+    __tablename__ = "decision"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    verdict: Mapped[str] = mapped_column(String(16))  # storage/decisions.py
+    decided_at: Mapped[datetime]
+
+
+class DecisionContent(Base):
+    __tablename__ = "decision_content"
+    decision_id: Mapped[int] = mapped_column(ForeignKey("decision.id"), primary_key=True)
+    content_id: Mapped[int] = mapped_column(ForeignKey("content.id"), primary_key=True, index=True)
+    copies: Mapped[int] = mapped_column(Integer)  # photos of this content that were decided about
+
+
+class Fingerprint(Base):
+    __tablename__ = "fingerprint"
+    content_id: Mapped[int] = mapped_column(ForeignKey("content.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)  # index/fingerprint.py: another one is computed anew
+    hash: Mapped[bytes] = mapped_column(LargeBinary)  # 64 bits, little-endian
+    contrast: Mapped[float]
+    sharpness: Mapped[float]
+    colour: Mapped[float]
+    detail_px: Mapped[int | None] = mapped_column(
+        Integer
+    )  # long side that the original's detail would need, once asked
 
 
 class Generation(Base):
