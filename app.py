@@ -16,13 +16,22 @@ from typing import Any
 
 import click
 
-from ui import duplicate_verbs, library_verbs, model_verbs, seeing_verbs, switch_verbs, terminal
+from ui import duplicate_verbs, library_verbs, model_verbs, search_verbs, seeing_verbs, switch_verbs, terminal
 from ui.command_line import COULD_NOT, DONE, Answer, cli
 
 WRONG_USAGE, INTERRUPTED, TERMINATED = 2, 130, 143
 LOG_EVERY_S = 5
 
-__all__ = ["cli", "duplicate_verbs", "library_verbs", "main", "model_verbs", "seeing_verbs", "switch_verbs"]
+__all__ = [
+    "cli",
+    "duplicate_verbs",
+    "library_verbs",
+    "main",
+    "model_verbs",
+    "search_verbs",
+    "seeing_verbs",
+    "switch_verbs",
+]
 
 
 class Console:

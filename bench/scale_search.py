@@ -53,9 +53,11 @@ def search(folder: Path) -> dict[str, Any]:
 def filters(folder: Path) -> dict[str, Any]:
     """Milliseconds and recall@10 of searches within a filter, and how many contents each leaves."""
     from bench.scale_library import CAMERAS, Vectors
+    from index.bounds import Bounds
     from index.library import Library
     from index.look import Example
     from index.search import find_similar
+    from index.words import Named
     from storage.records import Filter
 
     with Library.open(folder) as library:
@@ -68,22 +70,27 @@ def filters(folder: Path) -> dict[str, Any]:
             "one day": Filter(after=datetime(2016, 3, 1), before=datetime(2016, 3, 2)),
             "half the years": Filter(before=datetime(2020, 1, 1)),
             "a rare camera": Filter(camera=CAMERAS[17]),
-            "a label": Filter(labels=[3]),
+            "a label": [Named("3", (3,), ())],
         }
         report: dict[str, Any] = {}
-        for name, where in cases.items():
+        for name, case in cases.items():
+            asked_for = {"where": case} if isinstance(case, Filter) else {"names": case}
             start = time.monotonic()
-            allowed = library.catalog.matching(where, library.space_id)
+            allowed = Bounds(**asked_for).contents(library)
             asked = round((time.monotonic() - start) * 1e3, 1)
             if not len(allowed):
                 continue
-            found = [find_similar(library, [Example({pooled: one})], k=K, where=where).neighbours for one in drawn]
+            found = [find_similar(library, [Example({pooled: one})], k=K, **asked_for).neighbours for one in drawn]
             true = _best(library, allowed, {pooled: drawn}, {pooled: 1.0})
             hits = [
                 [neighbour.score >= row[-1] - EVEN for neighbour in line] for line, row in zip(found, true, strict=True)
             ]
             milliseconds = _milliseconds(
-                lambda row, where=where: find_similar(library, [Example({pooled: drawn[row % 40]})], where=where), 1, 40
+                lambda row, asked_for=asked_for: find_similar(
+                    library, [Example({pooled: drawn[row % 40]})], **asked_for
+                ),
+                1,
+                40,
             )
             report[name] = {
                 "contents": len(allowed), "catalogue ms": asked, "ms": milliseconds,

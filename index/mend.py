@@ -94,7 +94,7 @@ def _vectors(library: Library, done: list[str]) -> Iterator[Progress]:
     except (RegconvError, LibraryError) as error:
         done.append(f"could not compare vectors with the network's: {error}")
     places = library.catalog.places_of(wrong, library.space_id)
-    present = library.catalog.matching(Filter(), library.space_id)  # only they can be made again
+    present = library.catalog.matching(Filter())  # only they can be made again
     for shard_id in sorted({shard for shard, _ in places.values()}):
         contents = np.intersect1d(library.catalog.vector_digests(shard_id)[1], present).tolist()
         library.catalog.drop_vectors(contents, library.space_id)

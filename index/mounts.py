@@ -40,7 +40,7 @@ class Mounts:
         for path in sorted(inside - kept):
             if path.startswith(tuple(os.path.join(folder, "") for folder in unlisted)) or path in unlisted:
                 kept.add(path)  # what lies there is spared already
-            elif self._is_vacant(path) and len(self._catalog.matching(Filter(folder=path), self._space_id)):
+            elif self._is_vacant(path) and len(self._catalog.matching(Filter(folder=path))):
                 kept.add(path)
                 yield Unlisted(path, REASON)
         self._remember((self._known - inside) | kept)

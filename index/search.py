@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
+from index.bounds import Bounds
 from index.errors import LibraryError
 from index.library import Library
 from index.look import Example, glance_at
 from index.vectors import VectorIndex
+from index.words import Named
 from regconv.errors import UnreadableImage
 from storage.records import Filter, PhotoRecord
 
@@ -47,28 +47,6 @@ class _Asked:
     weight: float
     query: np.ndarray
     index: VectorIndex
-
-
-@dataclass(frozen=True)
-class _Bounds:
-    """Which photos may be found: by the filter, among these ids (None: all), but for these contents."""
-
-    where: Filter
-    within: frozenset[int] | None
-    without: frozenset[int]
-
-    @property
-    def are_narrow(self) -> bool:
-        return bool(self.where) or self.within is not None
-
-    def contents(self, library: Library) -> np.ndarray:
-        """The contents, int64 ascending, of the photos that filter and ids leave."""
-        if self.within is None:
-            return library.catalog.matching(self.where, library.space_id)
-        contents = library.catalog.contents_of(self.within)
-        return (
-            np.intersect1d(contents, library.catalog.matching(self.where, library.space_id)) if self.where else contents
-        )
 
 
 def example_of_file(library: Library, path: str) -> Example:
@@ -119,21 +97,22 @@ def find_similar(
     k: int = 12,
     weights: Mapping[str, float] | None = None,
     where: Filter = EVERYTHING,
+    names: Sequence[Named] = (),
     within: Collection[int] | None = None,
     without: Collection[int] = (),
 ) -> Answer:
     """The k photos most like the `plus` pictures and least like the `minus` ones.
 
-    `weights` says how much each part counts (the pooled part alone by default), `where` which photos may be found, `within`
-    the ids of those that may (of all by default), `without` which contents to leave out. Photos that are gone are never
-    found; copies of one content follow each other.
+    `weights` says how much each part counts (the pooled part alone by default), `where` which photos may be found, `names`
+    what all of them must be called (`index.words.named`), `within` the ids of those that may (of all by default), `without`
+    which contents to leave out. Photos that are gone are never found; copies of one content follow each other.
     """
     if not plus:
         raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
     weights = weights or {library.space.pooled: 1.0}
     asked = _asked(library, {part: _query(part, plus, minus) for part in weights}, weights)
     total = len(asked[0].index)
-    bounds = _Bounds(where, None if within is None else frozenset(within), frozenset(without))
+    bounds = Bounds(where, tuple(names), None if within is None else frozenset(within), frozenset(without))
     allowed = None
     wanted = k + len(without) + 16
     if bounds.are_narrow:
@@ -165,17 +144,15 @@ def _among(
     asked: Sequence[_Asked],
     wanted: int,
     allowed: np.ndarray | None,
-    bounds: _Bounds,
+    bounds: Bounds,
 ) -> tuple[Answer, bool]:
     """The photos that may be found among the `wanted` nearest contents, and whether there are no more contents."""
     scores, contents, exact = _ranked(library, asked, wanted, allowed)
-    found = [(content, score) for content, score in zip(contents, scores, strict=True) if content not in bounds.without]
-    photos = library.catalog.photos([content for content, _ in found], bounds.where, library.space_id)
+    photos = bounds.photos(library, contents)
     neighbours = [
         Neighbour(photo, min(score, 1.0))  # rounding may lift a cosine above 1 by a bit of its last digit
-        for content, score in found
+        for content, score in zip(contents, scores, strict=True)
         for photo in photos.get(content, ())
-        if bounds.within is None or photo.id in bounds.within
     ]
     return Answer(neighbours, exact), len(contents) < wanted
 
@@ -222,29 +199,3 @@ def _ranked_by_parts(
     contents, scores = contents[kept], scores[kept]
     best = np.lexsort((contents, -scores))[:k]
     return scores[best].tolist(), contents[best].tolist(), exact
-
-
-def filter_of(
-    library: Library,
-    folder: str | None,
-    after: datetime | None,
-    before: datetime | None,
-    label: str | None,
-    camera: str | None,
-) -> Filter:
-    """The filter of a search as a person says it: dates, a part of a label or taught word, of a camera's name, a folder.
-
-    Raises LibraryError where no label and no taught word has `label` in it.
-    """
-    labels = words = None
-    if label is not None:
-        labels = [index for index, name in library.space.labels.items() if label.lower() in name.lower()]
-        words = [word for word in library.catalog.words() if label.lower() in word.lower()]
-        if not labels and not words:
-            raise LibraryError(
-                f"No label of {library.model}, and no word that was taught, has {label!r} in it. "
-                "`classify` shows labels that it knows."
-            )
-    return Filter(
-        None if folder is None else os.path.abspath(os.path.expanduser(folder)), after, before, camera, labels, words
-    )

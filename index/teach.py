@@ -133,7 +133,7 @@ def _vectors(library: Library, contents: Sequence[int]) -> tuple[list[int], dict
 
 def _not_marked(library: Library, marked: Sequence[int]) -> list[int]:
     """Up to OTHERS contents of present photos that are not marked: the same ones for the same library."""
-    others = np.setdiff1d(library.catalog.matching(Filter(), library.space_id), marked)
+    others = np.setdiff1d(library.catalog.matching(Filter()), marked)
     drawn = np.random.default_rng(0).permutation(others)[:OTHERS]
     return sorted(drawn.tolist())
 
@@ -148,7 +148,7 @@ def _checked(word: str) -> str:
 
 
 def _contents(library: Library, classes: Sequence[ClassFolder]) -> dict[str, list[int]]:
-    return {one.name: library.catalog.matching(Filter(folder=one.path), library.space_id).tolist() for one in classes}
+    return {one.name: library.catalog.matching(Filter(folder=one.path)).tolist() for one in classes}
 
 
 def _report(

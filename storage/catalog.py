@@ -17,7 +17,9 @@ from storage.decisions import Decisions
 from storage.errors import CatalogError
 from storage.fingerprints import Fingerprints
 from storage.listings import Listings
+from storage.named import NamedRows
 from storage.records import Batch, FileStamp, Filter, JobRecord, PhotoRecord, ProbeRecord, Seen
+from storage.spaces import Spaces
 from storage.tables import GONE, PRESENT, UNREADABLE, Label, Photo, Setting, Space, Vector
 from storage.vector_rows import VectorRows
 
@@ -25,7 +27,7 @@ from storage.vector_rows import VectorRows
 _ENDED: dict[tuple, dict[int, tuple[str, dict[str, Any] | None]]] = {}
 
 
-class Catalog(VectorRows, Listings, Decisions, Fingerprints):
+class Catalog(VectorRows, NamedRows, Listings, Spaces, Decisions, Fingerprints):
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
     def __init__(self, url: str | URL) -> None:
@@ -162,9 +164,9 @@ class Catalog(VectorRows, Listings, Decisions, Fingerprints):
                     found.setdefault(record.content_id, []).append(record)
         return found
 
-    def matching(self, where: Filter, space_id: int) -> np.ndarray:
+    def matching(self, where: Filter) -> np.ndarray:
         """The content ids, int64 (n,) ascending, of present photos within the filter."""
-        statement = queries.present_photos(where, space_id).with_only_columns(Photo.content_id).distinct()
+        statement = queries.present_photos(where).with_only_columns(Photo.content_id).distinct()
         statement = statement.where(Photo.content_id.is_not(None))  # of a damaged catalogue
         with reading(self.engine) as connection:
             return np.unique(np.array(connection.execute(statement).scalars().all(), dtype=np.int64))

@@ -15,10 +15,8 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    exists,
     func,
     not_,
-    or_,
     select,
     update,
 )
@@ -27,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, aliased
 
 from storage.errors import CatalogError
 from storage.records import Filter
-from storage.tables import GONE, PRESENT, Content, Label, Mark, Photo, Shard, Vector
+from storage.tables import GONE, PRESENT, Content, Photo, Shard, Vector
 
 
 def upsert(dialect: Dialect, table: type[DeclarativeBase], key: Sequence[str], change: Sequence[str] = ()) -> Insert:
@@ -109,41 +107,8 @@ def photos() -> Select:
     ).outerjoin(Content, Content.id == Photo.content_id)
 
 
-def present_photos(where: Filter, space_id: int) -> Select:
+def present_photos(where: Filter) -> Select:
     """The photos that a search may show: present, and within the filter."""
-    named: list[ColumnElement[bool]] = []
-    if where.labels is not None:
-        labelled = select(Label.content_id).where(Label.space_id == space_id, Label.label_index.in_(where.labels))
-        named.append(Photo.content_id.in_(labelled))
-    if where.words is not None:
-        named.append(Photo.content_id.in_(select(Mark.content_id).where(Mark.word.in_(where.words))))
-    statement = _present_but_for_names(where)
-    return statement.where(or_(*named)) if named else statement
-
-
-@cache
-def present_unfiltered(space_id: int) -> Select:
-    """`present_among` without a filter, which most searches ask: making the statement takes as long as asking it."""
-    return present_among(Filter(), space_id)
-
-
-def present_among(where: Filter, space_id: int) -> Select:
-    """The same of a few contents, the parameter `contents`, that have a vector in the space; by path."""
-    named: list[ColumnElement[bool]] = []
-    # Asked for each content: the list of all that have a common label would be long.
-    if where.labels is not None:
-        # As an expression the label has no index, which would list all that have it for each content.
-        labelled = (Label.space_id == space_id, (Label.label_index + 0).in_(where.labels))
-        named.append(exists().where(Label.content_id == Photo.content_id, *labelled))
-    if where.words is not None:
-        named.append(exists().where(Mark.content_id == Photo.content_id, (Mark.word + "").in_(where.words)))
-    statement = _present_but_for_names(where)
-    statement = statement.join(Vector, and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id))
-    statement = statement.where(Photo.content_id.in_(bindparam("contents", expanding=True))).order_by(Photo.path)
-    return statement.where(or_(*named)) if named else statement
-
-
-def _present_but_for_names(where: Filter) -> Select:
     # Nearly all photos are present, which SQLite does not know: on the bare column it would walk that index, a million
     # rows of it, rather than look the few contents or the folder up. As an expression it has no index.
     statement = photos().where(Photo.state + "" == PRESENT)
@@ -156,6 +121,19 @@ def _present_but_for_names(where: Filter) -> Select:
     if where.camera is not None:
         statement = statement.where(func.lower(Content.camera).contains(where.camera.lower(), autoescape=True))
     return statement
+
+
+@cache
+def present_unfiltered(space_id: int) -> Select:
+    """`present_among` without a filter, which most searches ask: making the statement takes as long as asking it."""
+    return present_among(Filter(), space_id)
+
+
+def present_among(where: Filter, space_id: int) -> Select:
+    """The same of a few contents, the parameter `contents`, that have a vector in the space; by path."""
+    statement = present_photos(where)
+    statement = statement.join(Vector, and_(Vector.content_id == Photo.content_id, Vector.space_id == space_id))
+    return statement.where(Photo.content_id.in_(bindparam("contents", expanding=True))).order_by(Photo.path)
 
 
 def vector_places(space_id: int) -> Select:

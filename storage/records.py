@@ -85,12 +85,9 @@ class Filter:
     after: datetime | None = None  # from this moment on
     before: datetime | None = None  # up to, not including
     camera: str | None = None  # part of the camera's name, any case
-    labels: Sequence[int] | None = None  # one of these label indices is among the content's labels
-    words: Sequence[str] | None = None  # or, where labels are given too, one of these words is the content's mark
 
     def __bool__(self) -> bool:
-        asked = (self.folder, self.after, self.before, self.camera, self.labels, self.words)
-        return any(value is not None for value in asked)
+        return any(value is not None for value in (self.folder, self.after, self.before, self.camera))
 
 
 @dataclass(frozen=True)

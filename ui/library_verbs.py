@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
 
 if TYPE_CHECKING:
     from index.library import Library
-
-LIKE = ("colour", "pattern", "parts", "subject")
 
 
 @verb
@@ -69,52 +66,6 @@ def index(settings: Settings, folders: tuple[str, ...], retry_failed: bool) -> A
     if report is None:
         raise click.ClickException("The job was asked to stop. What it had done is kept; run it again to go on.")
     return Answer(report, terminal.report_text(report))
-
-
-@verb
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--minus", multiple=True, metavar="IMAGE", help="A picture to be unlike. May be given several times.")
-@click.option("-k", default=12, show_default=True, type=click.IntRange(1, 100_000), help="How many photos.")
-@click.option("--stages", metavar="w1,...,wN", help="How much each stage counts.")
-@click.option("--like", type=click.Choice(LIKE), help="What kind of similar, instead of --stages.")
-@click.option("--folder", metavar="F", help="Only photos below this folder.")
-@click.option("--after", metavar="DATE", type=click.DateTime(), help="Only photos taken on or after this date.")
-@click.option("--before", metavar="DATE", type=click.DateTime(), help="Only photos taken before this date.")
-@click.option("--label", metavar="L", help="Only photos with this in a top label or taught word.")
-@click.option("--camera", metavar="C", help="Only photos from a camera with this in its name.")
-def search(
-    settings: Settings,
-    images: tuple[str, ...],
-    minus: tuple[str, ...],
-    k: int,
-    stages: str | None,
-    like: str | None,
-    **where: Any,
-) -> Answer:
-    """Find the photos most like the pictures given."""
-    from index import search as engine
-
-    if stages and like:
-        raise click.UsageError("--stages and --like say the same thing in two ways: give one of them.")
-    with settings.open() as library:
-        weights = engine.like(library, like) if like else None
-        if stages:
-            weights = engine.stage_weights(library, _numbers(stages))
-        plus = [engine.example_of_file(library, image) for image in images]
-        unlike = [engine.example_of_file(library, image) for image in minus]
-        start = time.perf_counter()
-        answer = engine.find_similar(
-            library, plus, unlike, k=k, weights=weights, where=engine.filter_of(library, **where)
-        )
-        milliseconds = (time.perf_counter() - start) * 1000
-    found: list[dict[str, Any]] = [
-        {"photo_id": n.photo.id, "path": n.photo.path, "score": round(n.score, 6)} for n in answer.neighbours
-    ]
-    document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
-    return Answer(
-        document,
-        "\n".join(f"{n['score']:.4f}  {terminal.shown(n['path'])}" for n in found) or "No photo was found.",
-    )
 
 
 @verb
@@ -224,13 +175,6 @@ def _index(
     from index.job import index_folder
 
     return settings.terminal.follow(index_folder(library, folders, retry_failed=retry_failed))
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise click.UsageError(f"--stages takes numbers with commas between, such as 0,0,1,1; got {text!r}.") from None
 
 
 def _folder_name(photos: str, model: str) -> str:

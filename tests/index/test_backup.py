@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("inline_decoder")
 
 def answers(library: Library) -> dict[str, Any]:
     """What a user gets to see."""
-    found = library.catalog.photos(library.catalog.matching(Filter(), library.space_id).tolist(), Filter(), 1)
+    found = library.catalog.photos(library.catalog.matching(Filter()).tolist(), Filter(), 1)
     photos = [photo for of_content in found.values() for photo in of_content]
     vectors = {part: library.stored(list(found), part) for part in library.space.names}
     own = {content: {part: vectors[part][content] for part in vectors} for content in found}

@@ -21,7 +21,6 @@ from index.restore import restore
 from index.search import example_of_photo, find_similar
 from storage import database
 from storage.errors import CatalogError
-from storage.records import Filter
 
 Open = Callable[..., Library]
 Run = Callable[..., dict[str, Any]]
@@ -75,7 +74,7 @@ def test_the_first_library_goes_on_without_asking_the_network(first: Path, open_
     assert [Path(each.photo.path).stem for each in answer.neighbours][:2] == ["red", "rose"]
     assert answer.neighbours[0].score == pytest.approx(1, abs=1e-3)
     assert {photo.camera for photo in photos.values()} == {"Maker Model"}
-    assert len(library.catalog.matching(Filter(words=["warm"]), library.space_id)) == 2
+    assert len(library.catalog.marked_with(["warm"])) == 2
     assert "backbone" not in library.__dict__
 
 

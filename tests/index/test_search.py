@@ -137,15 +137,6 @@ def test_filters_reach_into_the_search(library: Library, fill: Fill) -> None:
         assert paths(library, query, k=5, where=where, weights={"stage1": 1.0, "stage2": 1.0}) == expected
 
 
-def test_a_label_filters(library: Library, fill: Fill) -> None:
-    fill(library, {"/cat.png": RED}, labels=[(3, 0.9), (5, 0.1)])
-    fill(library, {"/dog.png": RED}, labels=[(5, 0.8), (4, 0.2)])
-    fill(library, {"/none.png": RED})
-    for labels, expected in [([3], ["/cat.png"]), ([5], ["/cat.png", "/dog.png"]), ([3, 4], ["/cat.png", "/dog.png"])]:
-        assert sorted(paths(library, example(RED), where=Filter(labels=labels))) == expected
-    assert paths(library, example(RED), where=Filter(labels=[7])) == []
-
-
 @pytest.mark.parametrize("weights", [None, {"stage1": 1.0, "stage2": 1.0}])
 def test_gone_photos_are_not_found_however_many_of_the_nearest_they_are(
     library: Library, fill: Fill, weights: dict[str, float] | None

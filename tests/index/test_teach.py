@@ -144,11 +144,11 @@ def test_unteach_takes_back_one_word_or_all(with_others: Library, words: Path, t
 
 
 def test_marks_find_their_photos_and_odd_words_are_refused(with_others: Library) -> None:
-    contents = with_others.catalog.matching(Filter(), with_others.space_id).tolist()
+    contents = with_others.catalog.matching(Filter()).tolist()
     assert teach(with_others, {"  sea ": contents[:2]}) is None  # one word: kept, nothing to tell apart yet
     assert with_others.catalog.words() == {"sea": 2}
     assert teach(with_others, {"lake": contents[2:4]}) is not None
-    found = with_others.catalog.matching(Filter(words=["sea"]), with_others.space_id)
+    found = with_others.catalog.marked_with(["sea"])
     assert found.tolist() == contents[:2]
     for word in ("", "  ", "x" * 101, "a\nb", "nul\0"):
         with pytest.raises(LibraryError, match="is no word to teach"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from storage.catalog import Catalog
@@ -18,7 +19,7 @@ PROBE = ProbeRecord(["cat", "dog"], b"\x00\x01\xff", {"temperature": 0.5})
 def contents(catalog: Catalog, space: int, batch_of: BatchOf) -> list[int]:
     """The content ids of /a.png, /b.png and /c.png."""
     catalog.store(batch_of(["/a.png", "/b.png", "/c.png"]), space)
-    return catalog.matching(Filter(), space).tolist()
+    return catalog.matching(Filter()).tolist()
 
 
 def test_marks_are_kept_by_word_and_given_once(catalog: Catalog, space: int, contents: list[int]) -> None:
@@ -44,25 +45,30 @@ def test_a_mark_outlives_a_move_and_counts_where_there_is_a_vector(
     batch = batch_of(["/a.png"])
     moved = Batch(photos=[(FileStamp("/elsewhere/z.png", 100, 7), batch.contents[0].digest)])
     catalog.store(moved, space)
-    found = catalog.photos(contents, Filter(words=["cat"], folder="/elsewhere"), space)
+    assert catalog.marked_with(["cat"]).tolist() == [contents[0]]
+    found = catalog.photos(contents, Filter(folder="/elsewhere"), space)
     assert [photo.path for photo in found[contents[0]]] == ["/elsewhere/z.png"]
     other = catalog.space_id("another key", "another model", {})
     assert catalog.marked(other) == {}
     assert catalog.words() == {"cat": 1}
 
 
-def test_a_filter_takes_labels_or_words(catalog: Catalog, space: int, batch_of: BatchOf) -> None:
-    catalog.store(batch_of(["/labelled.png"], labels=[(7, 0.9)]), space)
+def test_contents_are_found_by_label_and_by_word(catalog: Catalog, space: int, batch_of: BatchOf) -> None:
+    catalog.store(batch_of(["/labelled.png"], labels=[(7, 0.75), (9, 0.125), (2, 0.0625)]), space)
     catalog.store(batch_of(["/marked.png"]), space)
-    catalog.store(batch_of(["/neither.png"]), space)
-    labelled, marked, _ = catalog.matching(Filter(), space).tolist()
-    catalog.mark({"cat": [marked]})
-    both = Filter(labels=[7], words=["cat"])
-    assert catalog.matching(both, space).tolist() == [labelled, marked]
-    assert catalog.matching(replace(both, labels=None), space).tolist() == [marked]
-    assert catalog.matching(replace(both, words=[]), space).tolist() == [labelled]
-    assert catalog.matching(Filter(words=[]), space).tolist() == []
-    assert Filter(words=[])
+    catalog.store(batch_of(["/less.png"], labels=[(2, 0.5), (9, 0.25)]), space)
+    labelled, marked, less = catalog.matching(Filter()).tolist()
+    catalog.mark({"cat": [marked, labelled], "dog": [marked], "sea": [less]})
+    for among in (None, np.array([labelled, marked, less])):
+        contents, scores = catalog.labelled([7, 9], space, among)
+        assert (contents.tolist(), scores.tolist()) == ([labelled, less], [0.875, 0.25])
+        assert catalog.marked_with(["cat", "dog"], among).tolist() == [labelled, marked]
+        assert catalog.marked_with(["cow"], among).tolist() == []
+        assert catalog.labelled([], space, among)[0].tolist() == []
+    assert catalog.labelled([7, 9], space, np.array([less, marked]))[0].tolist() == [less]
+    assert catalog.marked_with(["cat"], np.array([less])).tolist() == []
+    assert catalog.labelled([7], space + 1)[0].tolist() == []
+    assert catalog.label_counts(space) == {7: 1, 2: 1}, "by the likeliest label alone"
 
 
 def test_a_probe_is_replaced_and_goes_with_its_words(catalog: Catalog, space: int, contents: list[int]) -> None:
@@ -84,7 +90,7 @@ def test_a_probe_is_replaced_and_goes_with_its_words(catalog: Catalog, space: in
 
 def test_many_marks_and_odd_words_go_through(catalog: Catalog, space: int, batch_of: BatchOf) -> None:
     catalog.store(batch_of([f"/{n}.png" for n in range(1201)]), space)
-    contents = catalog.matching(Filter(), space).tolist()
+    contents = catalog.matching(Filter()).tolist()
     odd = "'); DROP TABLE mark;-- 雪"
     catalog.mark({odd: contents})
     catalog.mark({odd: contents[:1], "b": contents[1:]})

@@ -17,7 +17,7 @@ EVERYTHING = Filter()
 
 def found(catalog: Catalog, space: int, where: Filter = EVERYTHING) -> list[str]:
     """The paths that a search with this filter may show, by way of the contents."""
-    contents = catalog.matching(where, space).tolist()
+    contents = catalog.matching(where).tolist()
     photos = catalog.photos(contents, where, space)
     return sorted(photo.path for of_content in photos.values() for photo in of_content)
 

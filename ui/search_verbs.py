@@ -1,0 +1,107 @@
+"""The commands that find photos: by pictures, by words, by both; and the words that there are."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ui import terminal
+from ui.command_line import Answer, Settings, verb
+
+if TYPE_CHECKING:
+    from index.library import Library
+
+LIKE = ("colour", "pattern", "parts", "subject")
+
+
+@verb
+@click.argument("images", nargs=-1, metavar="[IMAGE...]")
+@click.option("--minus", multiple=True, metavar="IMAGE", help="A picture to be unlike. May be given several times.")
+@click.option("-k", default=12, show_default=True, type=click.IntRange(1, 100_000), help="How many photos.")
+@click.option("--stages", metavar="w1,...,wN", help="How much each stage counts.")
+@click.option("--like", type=click.Choice(LIKE), help="What kind of similar, instead of --stages.")
+@click.option("--folder", metavar="F", help="Only photos below this folder.")
+@click.option("--after", metavar="DATE", type=click.DateTime(), help="Only photos taken on or after this date.")
+@click.option("--before", metavar="DATE", type=click.DateTime(), help="Only photos taken before this date.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="L", help="Only photos that are called so; several: by all of them."
+)
+@click.option("--camera", metavar="C", help="Only photos from a camera with this in its name.")
+def search(
+    settings: Settings,
+    images: tuple[str, ...],
+    minus: tuple[str, ...],
+    k: int,
+    stages: str | None,
+    like: str | None,
+    labels: tuple[str, ...],
+    **where: Any,
+) -> Answer:
+    """Find the photos most like the pictures given; without a picture, those that are most surely what --label says.
+
+    "--label cat" means every label with such a name ("tabby, tabby cat") and the words that you taught.
+    """
+    from index.bounds import filter_of, why_none
+    from index.search import find_similar
+    from index.word_search import find_named
+    from index.words import named
+
+    if stages and like:
+        raise click.UsageError("--stages and --like say the same thing in two ways: give one of them.")
+    if not images and not labels:
+        raise click.UsageError("Say what to find: a picture, or a word with --label.")
+    if not images and (minus or stages or like):
+        raise click.UsageError("--minus, --stages and --like are about pictures: give one to be like.")
+    with settings.open() as library:
+        bounds = filter_of(**where)
+        names = [named(library, label) for label in labels]
+        weights = _weights(library, stages, like)
+        plus, unlike = _examples(library, images), _examples(library, minus)
+        start = time.perf_counter()
+        if images:
+            answer = find_similar(library, plus, unlike, k=k, weights=weights, where=bounds, names=names)
+        else:
+            answer = find_named(library, names, k=k, where=bounds)
+        milliseconds = (time.perf_counter() - start) * 1000
+        none = "" if answer.neighbours else why_none(library, bounds, names)
+    found: list[dict[str, Any]] = [
+        {"photo_id": n.photo.id, "path": n.photo.path, "score": round(n.score, 6)} for n in answer.neighbours
+    ]
+    document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
+    return Answer(document, "\n".join(f"{n['score']:.4f}  {terminal.shown(n['path'])}" for n in found) or none)
+
+
+@verb
+@click.argument("start", default="", metavar="[START]")
+def words(settings: Settings, start: str) -> Answer:
+    """List what photos of the library are called, and how many are: taught words, then labels; or those that begin so."""
+    from index.words import known_words
+
+    with settings.open() as library:
+        known = known_words(library, start)
+    document = [{"word": word, "photos": count, "kind": kind} for word, count, kind in known]
+    text = "\n".join(f"{count:7}  {word}{'  (taught)' * (kind == 'taught')}" for word, count, kind in known)
+    return Answer({"words": document}, text or "No photo is called so." * bool(start) or "No photo is called anything.")
+
+
+def _weights(library: Library, stages: str | None, like: str | None) -> dict[str, float] | None:
+    from index import search as engine
+
+    if like:
+        return engine.like(library, like)
+    return engine.stage_weights(library, _numbers(stages)) if stages else None
+
+
+def _examples(library: Library, images: tuple[str, ...]) -> list[Any]:
+    from index.search import example_of_file
+
+    return [example_of_file(library, image) for image in images]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--stages takes numbers with commas between, such as 0,0,1,1; got {text!r}.") from None
