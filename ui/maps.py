@@ -55,11 +55,16 @@ def stage_sheets(
 def stage_sheet(maps: np.ndarray, name: str, stride: int, **look: int) -> Sheet:
     """The sheet of one stage's maps (c, h, w)."""
     channels, height, width = maps.shape
-    spoken = re.sub(r"(?<=[a-z])_?(?=\d)", " ", name)
+    spoken = spoken_name(name)
     shown = strongest(maps, look.get("count", SHOWN))
     words = stage_words(spoken, channels, height, width, stride)
     picture = stage_picture(maps, **look)
     return Sheet(spoken, channels, height, width, stride, tuple(shown.tolist()), words, picture)
+
+
+def spoken_name(stage: str) -> str:
+    """For instance "stage 2" for stage2."""
+    return re.sub(r"(?<=[a-z])_?(?=\d)", " ", stage)
 
 
 def stage_words(name: str, channels: int, height: int, width: int, stride: int) -> str:

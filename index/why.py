@@ -1,0 +1,181 @@
+"""Why two pictures are alike: for every part their cosine as a sum over the cells of either picture (docs/why.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from index.errors import LibraryError
+from index.library import Library
+from index.look import Sees
+from regconv.backbone import Parts
+from regconv.cell_geometry import CellGrid, cell_grids
+from regconv.errors import CheckpointError
+from regconv.similarity_maps import PairMap, Pooling, SimilarityMaps, pair_map, similarity_maps
+
+BEST = 3  # cells that are listed by themselves
+
+Picture = str | int  # a file, or the id of a photo of the library
+Cell = tuple[int, int]  # row, column
+
+
+@dataclass(frozen=True)
+class CellMatches:
+    """A cell of the first picture, what it adds to the cosine, and over the second picture where that comes from."""
+
+    cell: Cell
+    pairs: PairMap
+    best: list[tuple[Cell, float]]  # cells of the second picture, and what the two add together, the most first
+
+
+@dataclass(frozen=True)
+class PartWhy:
+    """One part's cosine, computed afresh as a search would, and its maps, which sum to it within 1e-5.
+
+    stored_cosine is that of the library's stored vectors; None where it has not both contents.
+    """
+
+    name: str
+    cosine: float
+    stored_cosine: float | None
+    maps: SimilarityMaps
+    grid: CellGrid
+    cells: list[CellMatches]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two pictures: its file, the pixels as the network got them, uint8 (h, w, 3), its content in the library."""
+
+    path: str
+    picture: np.ndarray
+    content_id: int | None
+
+
+@dataclass(frozen=True)
+class Why:
+    """What two pictures have in common. `part` is the one that was asked for, `empty` names those without a vector."""
+
+    part: str
+    sides: tuple[Side, Side]
+    parts: list[PartWhy]
+    empty: list[str]
+
+    @property
+    def chosen(self) -> PartWhy:
+        """The part that was asked for."""
+        return next(part for part in self.parts if part.name == self.part)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A picture with what the network makes of it: vectors, and a map (c, h, w) for every part."""
+
+    side: Side
+    vectors: Parts
+    maps: dict[str, np.ndarray]
+
+
+def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = None, cell: Cell | None = None) -> Why:
+    """Every part of two pictures, or `part` alone; `cell` of the first picture's map is then the one looked into.
+
+    The files are read again. Without `cell` the cells that add most are looked into; with it but no `part`, the pooled part
+    is the one meant. Raises UnreadableImage; LibraryError for an unknown photo, part or cell, and where a picture has a
+    vector of zeros in the part that was asked for.
+    """
+    description = eyes.backbone.description
+    names = [name for name, _ in description.parts]
+    if part is not None and part not in names:
+        raise LibraryError(f"{description.name} has no part {part!r}. It has {', '.join(names)}.")
+    chosen = part or description.pooled
+    one, other = (_looked(eyes, path) for path in (_path(eyes, first), _path(eyes, second)))
+    empty = [name for name in names if not (one.vectors.norms[name][0] and other.vectors.norms[name][0])]
+    if chosen in empty:
+        blank = one if not one.vectors.norms[chosen][0] else other
+        raise LibraryError(
+            f"The network sees nothing at all in {blank.side.path}: its vector of {chosen} is zero, which is like nothing. "
+            "Give a picture that is not all one colour, or another part."
+        )
+    grids = cell_grids(description.config)
+    grids["pooled"] = grids[description.stages[-1].name]
+    explained = [
+        _part_why(eyes, name, (one, other), grids[name], cell if name == chosen else None)
+        for name in ([part] if part else names)
+        if name not in empty
+    ]
+    return Why(chosen, (one.side, other.side), explained, [] if part else empty)
+
+
+def _path(eyes: Sees, picture: Picture) -> str:
+    if isinstance(picture, str):
+        return picture
+    if not isinstance(eyes, Library):
+        raise LibraryError(f"The photo {picture} is asked for by its id, but there is no library. Give its file.")
+    photo = eyes.catalog.photo(picture)
+    if photo is None:
+        raise LibraryError(f"There is no photo with the id {picture} in this library.")
+    return photo.path
+
+
+def _looked(eyes: Sees, path: str) -> _Looked:
+    decoded = eyes.decoder.picture(path)
+    content_id = None
+    if isinstance(eyes, Library):
+        # By the bytes that were just read: the photo may have changed since it was indexed.
+        content_id = eyes.catalog.contents_with([decoded.digest]).get(decoded.digest)
+    backbone = eyes.backbone
+    vectors = backbone.embed(decoded.picture[None])
+    features = backbone.features(decoded.picture[None])
+    maps = {info.name: stage[0] for info, stage in zip(backbone.description.stages[1:], features.stages, strict=True)}
+    maps["pooled"] = features.stages[-1][0]
+    for name, one in maps.items():
+        if not np.isfinite(one).all():
+            raise CheckpointError(f"{backbone.description.name}: {name} of {path} has values that are not finite")
+    return _Looked(Side(path, decoded.picture, content_id), vectors, maps)
+
+
+def _part_why(eyes: Sees, name: str, pictures: tuple[_Looked, _Looked], grid: CellGrid, cell: Cell | None) -> PartWhy:
+    pooling = eyes.backbone.pooling if name == "pooled" else None
+    x, y = (one.maps[name] for one in pictures)
+    maps = similarity_maps(x, y, pooling)
+    rows, columns = maps.first.shape
+    if cell is not None and not (0 <= cell[0] < rows and 0 <= cell[1] < columns):
+        raise LibraryError(
+            f"There is no cell {cell[0]},{cell[1]} in {name} of this picture. It has rows 0 to {rows - 1} and columns 0 to "
+            f"{columns - 1}."
+        )
+    asked = [place for place, _ in _most(maps.first)] if cell is None else [cell]
+    return PartWhy(
+        name,
+        _cosine(*(one.vectors.vectors[name][0] for one in pictures)),
+        _stored_cosine(eyes, name, [one.side.content_id for one in pictures]),
+        maps,
+        grid,
+        [_matches(x, y, place, pooling) for place in asked],
+    )
+
+
+def _matches(x: np.ndarray, y: np.ndarray, cell: Cell, pooling: Pooling | None) -> CellMatches:
+    pairs = pair_map(x, y, cell, pooling)
+    return CellMatches(cell, pairs, _most(pairs.cells))
+
+
+def _most(cells: np.ndarray) -> list[tuple[Cell, float]]:
+    """The cells of the largest values, the largest first, of even ones the first."""
+    order = np.argsort(-cells, axis=None, kind="stable")[:BEST]
+    rows, columns = np.unravel_index(order, cells.shape)
+    return [((int(row), int(column)), float(cells[row, column])) for row, column in zip(rows, columns, strict=True)]
+
+
+def _stored_cosine(eyes: Sees, part: str, contents: list[int | None]) -> float | None:
+    if not isinstance(eyes, Library):
+        return None
+    stored = eyes.stored({content for content in contents if content is not None}, part)
+    found = [stored[content] for content in contents if content in stored]
+    return _cosine(*found) if len(found) == 2 and all(one.any() for one in found) else None
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
