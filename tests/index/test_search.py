@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,8 @@ def test_weighted_scores_do_not_depend_on_how_large_the_weights_are(colours: Lib
 def test_presets_go_from_the_first_stage_to_the_pooled_part(library: Library) -> None:
     assert like(library, "colour") == {"stage1": 1.0}
     assert like(library, "subject") == {"stage2": 1.0}
-    library.space = type(library.space)(  # type: ignore[misc]
-        tuple((name, 3) for name in ("stage1", "stage2", "stage3", "stage4", "pooled")), "pooled", {}, None
-    )
+    parts = tuple((name, 3) for name in ("stage1", "stage2", "stage3", "stage4", "pooled"))
+    library.opened.space = replace(library.space, parts=parts, pooled="pooled")  # type: ignore[misc]
     assert [like(library, kind) for kind in ("colour", "pattern", "parts", "subject")] == [
         {"stage1": 1.0}, {"stage2": 1.0}, {"stage4": 1.0}, {"pooled": 1.0},
     ]  # fmt: skip

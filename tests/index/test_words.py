@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,7 @@ LABELS = {
 @pytest.fixture
 def library(library: Library) -> Library:
     """A library whose model knows cats and dogs."""
-    space = library.space
-    library.space = type(space)(space.parts, space.pooled, LABELS, None)  # type: ignore[misc]
+    library.opened.space = replace(library.space, labels=LABELS)  # type: ignore[misc]
     return library
 
 
