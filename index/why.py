@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,7 @@ def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = No
     if chosen in empty:
         blank = one if not one.vectors.norms[chosen][0] else other
         raise LibraryError(
-            f"The network sees nothing at all in {blank.side.path}: its vector of {chosen} is zero, which is like nothing. "
+            f"The network sees nothing at all in {os.path.basename(blank.side.path)}: its vector of {chosen} is zero, which is like nothing. "
             "Give a picture that is not all one colour, or another part."
         )
     grids = cell_grids(description.config)
@@ -131,7 +132,7 @@ def _looked(eyes: Sees, path: str) -> _Looked:
     maps["pooled"] = features.stages[-1][0]
     for name, one in maps.items():
         if not np.isfinite(one).all():
-            raise CheckpointError(f"{backbone.description.name}: {name} of {path} has values that are not finite")
+            raise CheckpointError(f"{backbone.description.name}: {name} has values that are not finite; bad weights?")
     return _Looked(Side(path, decoded.picture, content_id), vectors, maps)
 
 

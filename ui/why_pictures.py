@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,6 +19,14 @@ _ADDS, _TAKES = np.array((214, 72, 16)), np.array((36, 84, 214))  # told apart b
 _STRONGEST = 0.85  # how much of the colour, at the end of the scale, covers the picture
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """The largest value of either sign, and what a cell adds on average."""
+
+    limit: float
+    average: float
+
+
 def part_picture(why: Why, part: PartWhy) -> np.ndarray:
     """Both pictures with the part's maps over them, uint8 (H, W, 3); one scale for both."""
     maps = part.maps
@@ -26,12 +36,12 @@ def part_picture(why: Why, part: PartWhy) -> np.ndarray:
         for side, cells in zip(why.sides, (maps.first, maps.second), strict=True)
     ]
     stored = "" if part.stored_cosine is None else f" ({part.stored_cosine:.4f} as stored)"
-    words = [f"{spoken_name(part.name)}: cosine {part.cosine:.4f}{stored}"]
+    words = f"{spoken_name(part.name)}: cosine {part.cosine:.4f}{stored}"
     below = [
         _side_words(side.path, cells, constant)
         for side, cells, constant in zip(why.sides, (maps.first, maps.second), maps.constants, strict=True)
     ]
-    return _sheet(words, panels, below, limit)
+    return _sheet(words, panels, below, _Scale(limit, float(np.append(maps.first, maps.second).mean())))
 
 
 def cell_picture(why: Why, part: PartWhy, matches: CellMatches) -> np.ndarray:
@@ -42,12 +52,12 @@ def cell_picture(why: Why, part: PartWhy, matches: CellMatches) -> np.ndarray:
     panels = [_tinted(first, none, part.grid, limit), _tinted(second, matches.pairs.cells, part.grid, limit)]
     _frame(panels[0], first.shape[0], part.grid, matches.cell, none.shape)
     row, column = matches.cell
-    words = [f"{spoken_name(part.name)}: cell {row},{column} adds {matches.pairs.share:+.4f} to the cosine"]
+    words = f"{spoken_name(part.name)}: cell {row},{column} adds {matches.pairs.share:+.4f} to the cosine"
     below = [
         f"{_name(why.sides[0].path)}: the cell",
         _side_words(why.sides[1].path, matches.pairs.cells, matches.pairs.constant),
     ]
-    return _sheet(words, panels, below, limit)
+    return _sheet(words, panels, below, _Scale(limit, float(matches.pairs.cells.mean())))
 
 
 def _side_words(path: str, cells: np.ndarray, constant: float) -> str:
@@ -80,7 +90,7 @@ def _tinted(picture: np.ndarray, cells: np.ndarray, grid: CellGrid, limit: float
     zoom = _zoom(len(picture))
     height, width = picture.shape[:2]
     grey = Image.fromarray(picture).convert("L").resize((width * zoom, height * zoom), Image.Resampling.BICUBIC)
-    paper = 50 + 0.75 * np.asarray(grey, np.float64)[:, :, None]
+    paper = 110 + 0.55 * np.asarray(grey, np.float64)[:, :, None]  # pale: dark places must not pass for strong ones
     rows = grid.nearest(_pixel_centres(height), cells.shape[0])
     columns = grid.nearest(_pixel_centres(width), cells.shape[1])
     return _coloured(paper, cells[np.ix_(rows, columns)] / limit)
@@ -101,35 +111,34 @@ def _frame(panel: np.ndarray, side: int, grid: CellGrid, cell: tuple[int, int], 
     panel[top + 3 : bottom - 3, left + 3 : right - 3] = inside
 
 
-def _sheet(words: list[str], panels: list[np.ndarray], below: list[str], limit: float) -> np.ndarray:
+def _sheet(words: str, panels: list[np.ndarray], below: list[str], scale: _Scale) -> np.ndarray:
     """Words above, two panels, words below each, and the scale."""
     height, width = panels[0].shape[:2]
-    top = _GAP + _LINE * len(words)
-    sheet = Image.new("RGB", (2 * width + 3 * _GAP, top + height + 2 * _LINE + _BAR + 3 * _GAP), _PAPER)
+    top = _GAP + _LINE
+    sheet = Image.new("RGB", (2 * width + 3 * _GAP, top + height + 3 * _LINE + _BAR + 2 * _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(18), ImageFont.load_default(14)
-    for number, line in enumerate(words):
-        draw.text((_GAP, _GAP // 2 + number * _LINE), line, _INK, large)
+    small = ImageFont.load_default(14)
+    draw.text((_GAP, _GAP // 2), words, _INK, ImageFont.load_default(18))
     for number, (panel, line) in enumerate(zip(panels, below, strict=True)):
         left = _GAP + number * (width + _GAP)
         sheet.paste(Image.fromarray(panel), (left, top))
         draw.text((left, top + height + 5), line, _INK, small)
-    _draw_scale(sheet, draw, small, top + height + _LINE + _GAP, limit)
+    _draw_scale(sheet, top + height + _LINE + _GAP, scale)
     return np.asarray(sheet)
 
 
-def _draw_scale(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    top: int,
-    limit: float,
-) -> None:
-    length = sheet.width - 2 * _GAP
+def _draw_scale(sheet: Image.Image, top: int, scale: _Scale) -> None:
+    """The colours from end to end and what they mean, with marks at zero and at the average cell."""
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    length, under = sheet.width - 2 * _GAP, top + _BAR + 6
     values = np.linspace(-1, 1, length)[None].repeat(_BAR, axis=0)
-    bar = _coloured(np.full((_BAR, length, 1), 170.0), values)
-    sheet.paste(Image.fromarray(bar), (_GAP, top))
-    middle, under = sheet.width // 2, top + _BAR + 4
-    draw.text((_GAP, under), f"{-limit:+.2g} a cell: takes away from the cosine", _FAINT, font)
-    draw.text((middle, under), "0", _FAINT, font, anchor="ma")
-    draw.text((sheet.width - _GAP, under), f"adds to the cosine: {limit:+.2g} a cell", _FAINT, font, anchor="ra")
+    sheet.paste(Image.fromarray(_coloured(np.full((_BAR, length, 1), 190.0), values)), (_GAP, top))
+    draw.text((_GAP, under), f"{-scale.limit:+.2g} a cell: takes away", _FAINT, font)
+    draw.text((sheet.width - _GAP, under), f"adds to the cosine: {scale.limit:+.2g} a cell", _FAINT, font, anchor="ra")
+    average = _GAP + round((1 + scale.average / scale.limit) / 2 * length)
+    for place in (sheet.width // 2, average):
+        draw.line((place, top - 3, place, top + _BAR + 3), _INK)
+    words = f"average {scale.average:+.2g}"
+    room = _GAP + round(font.getlength(words)) // 2
+    place = min(max(average, room), sheet.width - room)
+    draw.text((place, under + _LINE - 4), words, _INK, font, anchor="ma")
