@@ -18,7 +18,7 @@ from index.errors import LibraryError
 from index.library import Library
 from index.teach import taught
 
-LEAST = 0.1  # how sure the model must be of a label for a photo to pass a filter by it (bench/words.py)
+LEAST = 0.2  # how sure the model must be of a label for a photo to pass a filter by it (bench/words.py)
 SURE = 0.5  # and of a taught word: a chance that is calibrated, "none of these" included
 SLICE = 16_384  # vectors that a probe looks at together
 FEW = 20_000  # contents that are asked about one by one; more are quicker found among all

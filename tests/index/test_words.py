@@ -106,7 +106,7 @@ def test_photos_come_by_how_sure_they_are_what_the_words_say(library: Library, f
 
 
 def test_only_what_is_sure_enough_passes_a_filter_beside_pictures(library: Library, fill: Fill) -> None:
-    (red,) = fill(library, {"/sure.png": RED}, labels=[(0, 0.0625), (1, 0.0625)])
+    (red,) = fill(library, {"/sure.png": RED}, labels=[(0, 0.125), (1, 0.125)])
     fill(library, {"/hardly.png": RED}, labels=[(5, 0.9), (2, 0.01)])
     (marked,) = fill(library, {"/marked.png": (0.7, 0.7, 0.0)})
     fill(library, {f"/crowd/{number}.png": (1.0, number / 1e4, 0.0) for number in range(1500)})
