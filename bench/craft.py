@@ -61,6 +61,17 @@ def whitened(exponent: float, dims: int | None = None, first: Callable[[Rows], M
     return fit
 
 
+def ours(dims: int = 128, first: Callable[[Rows], Map] = nothing) -> Callable[[Rows], Map]:
+    """Partial whitening as the product has it (index/whitening.py); plain where it has none."""
+
+    def fit(library: Rows) -> Map:
+        before = first(library)
+        whitening = partial_whitening(before(library), dims)
+        return lambda asked: unit(before(asked)) if whitening is None else whitening.of(before(asked))
+
+    return fit
+
+
 def expanded(
     count: int, alpha: float = 3.0, rank: Callable[[Rows, Rows], Rows] = cosine
 ) -> Callable[[Rows, Rows], Rows]:
