@@ -6,6 +6,7 @@ from a process that never saw torch, and only when the first file comes.
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import signal
@@ -72,6 +73,12 @@ class Decoder:
         self.workers = workers or _available_cores()
         self._batch = _Workers(self.workers, memory_mb, deadline_s)
         self._interactive = _Workers(min(self.workers, _INTERACTIVE_WORKERS), memory_mb, deadline_s)
+
+    def with_recipe(self, recipe: Recipe) -> Decoder:
+        """The same worker processes with another recipe. Closing either closes both."""
+        other = copy.copy(self)
+        other.recipe = recipe
+        return other
 
     def __enter__(self) -> Decoder:
         return self

@@ -75,12 +75,12 @@ class Generations:
             0, part, path.name, path.stat().st_size, checksum_of(path), len(index), last_shard
         )  # fmt: skip
         self.catalog.add_generation(space_id, record)
-        self._sweep()
+        self.sweep()
 
     def drop(self, space_id: int) -> None:
         """Forget every saved index of a space."""
         self.catalog.drop_generations(space_id)
-        self._sweep()
+        self.sweep()
 
     def damaged(self, space_id: int, parts: tuple[str, ...]) -> list[str]:
         """The files that are not what was saved. A missing one is no damage: who deletes the cache loses time only."""
@@ -88,7 +88,7 @@ class Generations:
         files = [(self.folder / record.file, record.checksum) for record in records if record is not None]
         return [path.name for path, checksum in files if path.exists() and checksum_of(path) != checksum]
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove older generations' files, and what a kill left while one was written."""
         known = self.catalog.generation_files()
         for path in self.folder.glob("*"):

@@ -68,10 +68,12 @@ def index_folder(
     Raises JobRunning where another job is at work, NothingIndexed where no folder can be read, and whatever the model raises.
     """
     found = _roots(folders)
-    library.description  # noqa: B018  (a changed model must be refused before anything is done)
+    library.follow().description  # noqa: B018  (a changed model must be refused before anything is done)
     job_id = library.catalog.start_job("index", found)
     state, report = jobs.INTERRUPTED, None
     try:
+        library = library.follow()  # under the lease nobody switches to another model
+        library.description  # noqa: B018
         run = _Run(library, job_id, found, retry_failed)
         yield from run.steps()
         state, report = jobs.DONE, run.report()
@@ -199,7 +201,7 @@ class _Run:
             empty = is_empty(folder)
         except OSError:
             return False  # the scan will say why it can't be listed
-        return empty and len(self.library.catalog.matching(Filter(folder=folder), self.library.space_id)) > 0
+        return empty and len(self.library.catalog.matching(Filter(folder=folder))) > 0
 
     def _skip(self, folder: Unlisted) -> None:
         self.counts.skipped_folders.append({"path": folder.path, "reason": folder.reason})

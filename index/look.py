@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from index.decode import Decoder
+from index.errors import ModelMismatch
 from regconv.backbone import Backbone, Features, ModelDescription, describe, load_backbone
 
 
@@ -56,6 +57,15 @@ class Example:
 
     vectors: Mapping[str, np.ndarray]
     content_id: int | None = None
+    space: str | None = None  # the key of the space that the vectors are of; None where nobody says
+
+
+def must_be_of(space: str, examples: Iterable[Example]) -> None:
+    """Raises ModelMismatch where one of the examples was made in another space than the one with this key."""
+    if any(example.space not in (None, space) for example in examples):
+        raise ModelMismatch(
+            "The library's model was changed since this picture was looked at: the two can't be compared. Look at it again."
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,8 @@ def glance_at(eyes: Sees, path: str) -> Glance:
         (int(index), words.get(int(index), f"label {index}"), float(score))
         for index, score in zip(parts.labels[0], parts.scores[0], strict=True)
     ]
-    return Glance(picture, labels, Example({name: parts.vectors[name][0] for name in parts.names}))
+    vectors = {name: parts.vectors[name][0] for name in parts.names}
+    return Glance(picture, labels, Example(vectors, space=eyes.backbone.description.space))
 
 
 def look_at(eyes: Sees, path: str) -> Look:

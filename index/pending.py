@@ -33,7 +33,8 @@ class Pending:
     @property
     def is_due(self) -> bool:
         """Whether it is time to commit."""
-        return time.monotonic() - self._since > COMMIT_S or len(self._batch.photos) >= COMMIT_PHOTOS
+        waiting = max(len(self._batch.photos), len(self._batch.contents))
+        return time.monotonic() - self._since > COMMIT_S or waiting >= COMMIT_PHOTOS
 
     def link(self, stamp: FileStamp, digest: str) -> None:
         """A file whose content is known."""
@@ -49,18 +50,17 @@ class Pending:
 
     def embed(self, fresh: Sequence[Decoded]) -> None:
         """Vectors, labels and thumbnails of contents that have none yet, and their photos."""
-        parts = self.library.embedder.embed(np.stack([decoded.picture for decoded in fresh]))
+        parts = self._embedded(fresh)
         with _disk_errors():
             for decoded in fresh:
                 self.library.thumbnails.write(decoded.digest, decoded.thumbnail)
-        self._parts.append(parts)
-        for row, decoded in enumerate(fresh):
-            labels = [
-                (int(index), float(score)) for index, score in zip(parts.labels[row], parts.scores[row], strict=True)
-            ]
-            self._batch.contents.append(_facts(decoded, labels))
-            self._digests.add(decoded.digest)
+        self._add(fresh, parts)
+        for decoded in fresh:
             self.link(FileStamp(decoded.task.path, decoded.size, decoded.mtime_ns), decoded.digest)
+
+    def embed_known(self, known: Sequence[Decoded]) -> None:
+        """Vectors and labels of contents whose photos and thumbnails another space has brought already."""
+        self._add(known, self._embedded(known))
 
     def commit(self) -> None:
         """Store everything. Where the disk refuses, nothing of it is stored and the next run does it again.
@@ -77,8 +77,20 @@ class Pending:
             with _disk_errors():
                 batch.shard = self.library.shards.write(rows)
             batch.provenance = self.library.embedder.provenance
-        if batch.photos or batch.failures:
+        if batch.photos or batch.failures or batch.contents:
             self.library.catalog.store(batch, self.library.space_id, self.job_id)
+
+    def _embedded(self, fresh: Sequence[Decoded]) -> Parts:
+        return self.library.embedder.embed(np.stack([decoded.picture for decoded in fresh]))
+
+    def _add(self, fresh: Sequence[Decoded], parts: Parts) -> None:
+        self._parts.append(parts)
+        for row, decoded in enumerate(fresh):
+            labels = [
+                (int(index), float(score)) for index, score in zip(parts.labels[row], parts.scores[row], strict=True)
+            ]
+            self._batch.contents.append(_facts(decoded, labels))
+            self._digests.add(decoded.digest)
 
 
 def _facts(decoded: Decoded, labels: Sequence[tuple[int, float]]) -> ContentFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,12 +34,14 @@ class _Asked:
         )
 
 
-def measured_recalls(library: Library, k: int = NEIGHBOURS) -> dict[str, float | None]:
+def measured_recalls(
+    library: Library, k: int = NEIGHBOURS, presets: Collection[str] = search.LIKE
+) -> dict[str, float | None]:
     """Recall@k of the default search and of each preset, by stored vectors as queries, which don't count as found.
 
     None for fewer than two photos. The index of every part that a preset asks is built where it is not there yet.
     """
-    weightings = {DEFAULT: {library.space.pooled: 1.0}} | {name: search.like(library, name) for name in search.LIKE}
+    weightings = {DEFAULT: {library.space.pooled: 1.0}} | {name: search.like(library, name) for name in presets}
     library.vectors.refresh()
     k = min(k, len(library.vectors) - 1)
     if k < 1:

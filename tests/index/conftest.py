@@ -177,6 +177,9 @@ class InlineDecoder:
         for task in tasks:
             yield decode_file(task, self.recipe, Limits())
 
+    def with_recipe(self, recipe: Recipe) -> InlineDecoder:
+        return InlineDecoder(recipe)
+
     def picture(self, path: str) -> Decoded:
         result = decode_file(DecodeTask(path), self.recipe, Limits())
         if isinstance(result, Failure):

@@ -66,7 +66,7 @@ def test_the_first_library_goes_on_without_asking_the_network(first: Path, open_
     assert {name: report[name] for name in ("seen", "embedded", "unchanged", "moved", "gone")} == {
         "seen": 6, "embedded": 0, "unchanged": 5, "moved": 0, "gone": 0,
     }  # fmt: skip
-    assert "backbone" not in library.__dict__, "no network was even loaded"
+    assert "backbone" not in library.opened.__dict__, "no network was even loaded"
     assert {path.name: path.read_bytes() for path in library.shards.folder.iterdir()} == shards
     assert library.catalog.words() == {"cold": 1, "warm": 2}
     photos = {Path(photo.path).name: photo for photo in library.catalog.photos_in("present", 99)}
@@ -75,7 +75,7 @@ def test_the_first_library_goes_on_without_asking_the_network(first: Path, open_
     assert answer.neighbours[0].score == pytest.approx(1, abs=1e-3)
     assert {photo.camera for photo in photos.values()} == {"Maker Model"}
     assert len(library.catalog.marked_with(["warm"])) == 2
-    assert "backbone" not in library.__dict__
+    assert "backbone" not in library.opened.__dict__
 
 
 def test_a_later_migration_takes_it_along_without_asking_the_network(
@@ -90,7 +90,7 @@ def test_a_later_migration_takes_it_along_without_asking_the_network(
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == NEXT
         assert connection.exec_driver_sql("SELECT DISTINCT note FROM vector").scalars().all() == ["new"]
     assert (run(library, first)["embedded"], library.catalog.words()) == (0, {"cold": 1, "warm": 2})
-    assert "backbone" not in library.__dict__, "no network was even loaded"
+    assert "backbone" not in library.opened.__dict__, "no network was even loaded"
     health = examine(library, whole=True)
     assert health["ok"], health["checks"]
 
@@ -109,7 +109,7 @@ def test_a_photo_that_was_lost_then_comes_back_without_the_network(
     (first / "red.png").rename(first / "scarlet.png")
     report = run(library, first)
     assert (report["embedded"], report["moved"], report["gone"]) == (0, 1, 1)
-    assert "backbone" not in library.__dict__
+    assert "backbone" not in library.opened.__dict__
     paint(first / "new.png", "blue", seed=3)
     assert run(library, first)["embedded"] == 1
     assert library.backbone.embedded == 1  # type: ignore[attr-defined]

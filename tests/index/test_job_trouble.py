@@ -163,7 +163,7 @@ def test_a_decoder_that_hangs_crashes_or_eats_memory_costs_one_file(
     for number, fault in enumerate(("hang", "crash", "hungry")):
         (many / f"more-{number:02}.png").rename(many / f"{fault}.png")
     with PlantedDecoder(library.description.recipe, workers=2, deadline_s=2, memory_mb=512) as decoder:
-        library.__dict__["decoder"] = decoder
+        library.opened.__dict__["decoder"] = decoder
         report = run(library, many)
     assert report["embedded"] == 13
     reasons = {Path(failed["path"]).stem: failed["reason"] for failed in report["failed"]}

@@ -94,7 +94,9 @@ def test_a_model_that_cannot_be_had_leaves_no_library(
 def test_a_library_keeps_its_model_and_refuses_another_by_name(open_library: Open) -> None:
     open_library()
     assert open_library(model=None, create=False).model == "colours"
-    with pytest.raises(ModelMismatch, match=r"made with the model colours, not shapes.*`switch-model`"):
+    with pytest.raises(
+        ModelMismatch, match=r"made with the model colours, not shapes.*`python app.py switch-model shapes --library "
+    ):
         open_library(model="shapes")
 
 
@@ -120,7 +122,8 @@ def test_changed_model_files_are_refused_before_anything_is_embedded(
     monkeypatch.setattr(index.library, "describe", changed)
     library = open_library()
     with pytest.raises(
-        ModelMismatch, match=r"model colours is not what it was.*\(weights changed\).*Put the old files"
+        ModelMismatch,
+        match=r"model colours is not what it was.*\(weights changed\).*Put the old files.*`python app.py switch-model colours --library ",
     ):
         next(index_folder(library, [str(photos)]))
     assert library.catalog.latest_job("index").state == "done"  # type: ignore[union-attr]  # no new job was begun
