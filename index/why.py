@@ -95,8 +95,8 @@ def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = No
     if chosen in empty:
         blank = one if not one.vectors.norms[chosen][0] else other
         raise LibraryError(
-            f"The network sees nothing at all in {os.path.basename(blank.side.path)}: its vector of {chosen} is zero, which is like nothing. "
-            "Give a picture that is not all one colour, or another part."
+            f"The network sees nothing at all in {os.path.basename(blank.side.path)}: its vector of {chosen} is zero, which "
+            "is like nothing. Give a picture that is not all one colour, or another part."
         )
     grids = cell_grids(description.config)
     grids["pooled"] = grids[description.stages[-1].name]
