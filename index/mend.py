@@ -35,6 +35,7 @@ def mend(library: Library) -> Generator[Progress, None, list[str]]:
     done: list[str] = []
     state, last_beat = jobs.INTERRUPTED, 0.0
     try:
+        library = library.follow()
         for mends in (_shards, _rows, _vectors, _left_over, _index, _thumbnails):
             for progress in mends(library, done):
                 if time.monotonic() - last_beat > BEAT_S:

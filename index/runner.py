@@ -1,4 +1,4 @@
-"""Runs an index job in the background of a server: it outlives the page that started it."""
+"""Runs long jobs in the background of a server: they outlive the page that started them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,41 @@ from collections.abc import Iterator, Sequence
 from index.job import index_folder
 from index.library import Library
 from index.progress import Progress
+from index.switch import switch_model
 from storage.records import JobRecord
 
 log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Starts, stops and shows the library's index job. What it shows is in the catalogue: another process' job shows too."""
+    """Starts, stops and shows the library's jobs. What it shows is in the catalogue: another process' job shows too."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self._thread: threading.Thread | None = None
 
     def start(self, folders: Sequence[str], *, retry_failed: bool = False) -> None:
-        """Begin a job. Raises JobRunning where one is at work, NothingIndexed for a file in place of a folder."""
-        steps = index_folder(self.library, folders, retry_failed=retry_failed)
-        next(steps)  # takes the lease, so that a refusal reaches the caller
-        self._thread = threading.Thread(target=_exhaust, args=(steps,), name="index", daemon=True)
-        self._thread.start()
+        """Begin to index. Raises JobRunning where a job is at work, NothingIndexed for a file in place of a folder."""
+        self._begin(index_folder(self.library, folders, retry_failed=retry_failed), "index")
 
-    def stop(self) -> None:
-        """Ask the running job to end after its current step; what it has done is kept."""
-        job = self.job()
+    def start_switch(self, model: str, *, anyway: bool = False) -> None:
+        """Begin to change over to a model. Raises JobRunning, and what describing the model raises."""
+        self._begin(switch_model(self.library, model, anyway=anyway), "switch")
+
+    def stop(self, kind: str = "index") -> None:
+        """Ask the running job of a kind to end after its current step; what it has done is kept."""
+        job = self.job(kind)
         if job is not None and job.state == "running":
             self.library.catalog.ask_to_stop(job.id)
 
-    def job(self) -> JobRecord | None:
-        """The newest index job: its state, progress and report."""
-        return self.library.catalog.latest_job("index")
+    def job(self, kind: str = "index") -> JobRecord | None:
+        """The newest job of a kind, "index" or "switch": its state, progress and report."""
+        return self.library.catalog.latest_job(kind)
+
+    def _begin(self, steps: Iterator[Progress], name: str) -> None:
+        next(steps)  # takes the lease, so that a refusal reaches the caller
+        self._thread = threading.Thread(target=_exhaust, args=(steps, name), name=name, daemon=True)
+        self._thread.start()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until the job that was started here has ended."""
@@ -44,10 +51,10 @@ class Runner:
             self._thread.join(timeout_s)
 
 
-def _exhaust(steps: Iterator[Progress]) -> None:
+def _exhaust(steps: Iterator[Progress], name: str) -> None:
     try:
         for _ in steps:
             pass
     except Exception:
         # The job has already put its error into the catalogue, where the page shows it.
-        log.exception("The index job failed.")
+        log.exception("The %s job failed.", name)

@@ -46,6 +46,7 @@ def teach_folder(library: Library, folder: str) -> Generator[Progress, None, Non
     if last is None or not job:
         return
     yield replace(last, phase=FINISHING, report=None)
+    library = library.follow()
     contents = _contents(library, classes)
     empty = [one.path for one in classes if not contents[one.name]]
     given = {word: found for word, found in contents.items() if found}
@@ -61,7 +62,7 @@ def teach_folder(library: Library, folder: str) -> Generator[Progress, None, Non
 def teach(library: Library, contents: Mapping[str, Collection[int]]) -> Probe | None:
     """Mark contents with words and fit anew; None while the library has fewer than two words, which are kept."""
     library.catalog.mark({_checked(word): found for word, found in contents.items()})
-    return refit(library)
+    return refit(library.follow())  # whichever model answers by now
 
 
 def unteach(library: Library, words: Sequence[str] = ()) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def unteach(library: Library, words: Sequence[str] = ()) -> dict[str, Any]:
         has = f"It knows {', '.join(known)}." if known else "Nothing has been taught."
         raise LibraryError(f"This library was not taught {', '.join(unknown)}. {has}")
     library.catalog.unmark(words or None)
-    probe = refit(library)
+    probe = refit(library.follow())
     return {"removed": list(words or known), "words": library.catalog.words(), "fitted": probe is not None}
 
 

@@ -105,7 +105,7 @@ def verb(function: Callable[..., Answer | None]) -> click.Command:
         return answer.code
 
     run.__click_params__ += getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    return cli.command(name=function.__name__, help=function.__doc__)(run)
+    return cli.command(name=function.__name__.replace("_", "-"), help=function.__doc__)(run)
 
 
 @click.group()

@@ -86,6 +86,7 @@ class Unreadable:
 
 def machine(library: Library) -> Machine:
     """Model, engine, device and FAISS; loads the network if nobody has yet."""
+    library = library.follow()
     try:
         backbone = library.backbone
     except (LibraryError, RegconvError) as error:
@@ -100,6 +101,7 @@ def model_name(library: Library) -> str:
 
 def look_at_upload(library: Library, path: str, name: str | None = None) -> LookResult:
     """Labels, maps and neighbours of a picture file that somebody gave the page."""
+    library = library.follow()
     title = name or os.path.basename(path)
     try:
         look = look_at(library, path)
@@ -116,6 +118,7 @@ def look_at_upload(library: Library, path: str, name: str | None = None) -> Look
 
 def look_at_photo(library: Library, photo_id: int) -> LookResult:
     """The same of a photo of the library. Its neighbours come from its stored vectors, even where the file is out of reach."""
+    library = library.follow()
     photo = library.catalog.photo(photo_id)
     if photo is None:
         return LookResult("", problem=f"There is no photo with the number {photo_id} in this library any more.")
@@ -143,6 +146,7 @@ def look_at_photo(library: Library, photo_id: int) -> LookResult:
 
 def teach_word(library: Library, photo_id: int, word: str) -> Lesson:
     """Mark a photo of the library with a word and learn from that."""
+    library = library.follow()
     word = word.strip()
     try:
         example = example_of_photo(library, photo_id)
@@ -159,6 +163,7 @@ def teach_word(library: Library, photo_id: int, word: str) -> Lesson:
 
 def view_of_photo(library: Library, photo_id: int, max_side: int = 1024) -> bytes | None:
     """A photo of the library as JPEG bytes, upright and without metadata, or None where it can't be shown."""
+    library = library.follow()
     photo = library.catalog.photo(photo_id)
     if photo is None:
         return None

@@ -136,8 +136,9 @@ def _add_photos(app: FastAPI, library: Library) -> None:
 def _add_health(app: FastAPI, library: Library) -> None:
     @app.get("/health", summary="Whether the library answers, and with what")
     def health() -> dict[str, str | int]:
-        numbers = library.catalog.counts(library.space_id)
-        return {"status": "ok", "photos": numbers["present"], "model": model_name(library), "faiss": faiss_device()}
+        now = library.follow()
+        numbers = now.catalog.counts(now.space_id)
+        return {"status": "ok", "photos": numbers["present"], "model": model_name(now), "faiss": faiss_device()}
 
 
 def _find(library: Library, photo_id: int) -> tuple[str, str]:
