@@ -177,7 +177,7 @@ def index(library: Library, whole: bool) -> tuple[bool, str]:
     asked = ids[:: max(1, len(ids) // QUERIES)][:QUERIES]
     own, stored = library.vectors.of(asked, part)
     own &= stored.any(axis=1)
-    scores, found = held.search(stored[own], NEAREST)
+    scores, found = held.search(held.compared(stored[own]), NEAREST)
     itself = ((found == asked[own][:, None]) & (scores > 1 - 1e-3)).any(axis=1)
     crowded = scores[:, -1] > 1 - 1e-3  # as many others are the same: any of them is right
     lost = int((~itself & ~crowded).sum())

@@ -38,11 +38,14 @@ class Generations:
         self.folder = folder
 
     def open(
-        self, space_id: int, part: str, read: Callable[[Path, GenerationRecord], T]
+        self, space_id: int, part: str, read: Callable[[Path, GenerationRecord], T], form: str = ""
     ) -> tuple[T, GenerationRecord] | None:
-        """What `read` makes of the newest saved file of a part, if it is whole and as its row says; and the row."""
+        """What `read` makes of the newest saved file of a part, if it is whole and as its row says; and the row.
+
+        `form` names how the vectors inside were changed before they were put in: a file of another form is not read.
+        """
         record = self.catalog.generation(space_id, part)
-        if record is None:
+        if record is None or _form_of(record.file) != form:
             return None
         path = self.folder / record.file
         try:
@@ -57,9 +60,10 @@ class Generations:
         record = self.catalog.generation(space_id, part)
         return record.last_shard if record is not None and (self.folder / record.file).exists() else None
 
-    def save(self, space_id: int, part: str, index: Saves, last_shard: int) -> None:
+    def save(self, space_id: int, part: str, index: Saves, last_shard: int, form: str = "") -> None:
         """Keep an index as the newest of its part. Raises LibraryError where the disk refuses."""
-        path = self.folder / f"{part}-{uuid.uuid4().hex[:12]}{ENDINGS[part == PLACES]}"
+        name = "-".join(filter(None, (part, form, uuid.uuid4().hex[:12])))
+        path = self.folder / f"{name}{ENDINGS[part == PLACES]}"
         half = path.with_name(path.name + HALF)
         try:
             self.folder.mkdir(exist_ok=True)
@@ -95,3 +99,8 @@ class Generations:
             if path.name.removesuffix(HALF).endswith(ENDINGS) and path.name not in known:
                 with suppress(OSError):  # in use by another process, where that keeps it from being removed
                     path.unlink()
+
+
+def _form_of(file: str) -> str:
+    """The form in a saved file's name, "" for vectors as they are stored."""
+    return "-".join(file.split("-")[1:-1])

@@ -138,7 +138,7 @@ class OpenSpace:
             if "indexes" not in self.__dict__:
                 shared = self.shared
                 stored = Stored(shared.catalog, shared.shards, self.space_id, self.space.dtype)
-                self.__dict__["indexes"] = Indexes(stored, dict(self.space.parts), shared.cache)
+                self.__dict__["indexes"] = Indexes(stored, dict(self.space.parts), shared.cache, self.space.pooled)
             indexes: Indexes = self.__dict__["indexes"]
             return indexes
 

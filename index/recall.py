@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +23,8 @@ class _Asked:
     """One way of weighing the parts: what is asked, and the best scores there truly are, descending."""
 
     weights: dict[str, float]
-    queries: dict[str, np.ndarray]  # unit vectors, float32 (q, width), by part
+    stored: dict[str, np.ndarray]  # vectors, float32 (q, width), by part
+    queries: dict[str, np.ndarray]  # the same as the index compares them
     best: np.ndarray = field(default_factory=lambda: np.empty(0))  # float32 (q, k)
 
     def scores(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -48,9 +49,11 @@ def measured_recalls(
         return dict.fromkeys(weightings)
     asked = library.vectors.sample(QUERIES)
     parts = sorted({part for weights in weightings.values() for part in weights})
-    queries = {part: _unit(library.vectors.of(asked, part)[1]) for part in parts}
-    different = {_key(weights): _Asked(weights, queries) for weights in weightings.values()}
-    _compare_all(library, asked, parts, list(different.values()), k)
+    stored = {part: library.vectors.of(asked, part)[1] for part in parts}
+    compared = {part: library.index(part).compared for part in parts}
+    queries = {part: _unit(compared[part](rows)) for part, rows in stored.items()}
+    different = {_key(weights): _Asked(weights, stored, queries) for weights in weightings.values()}
+    _compare_all(library, asked, compared, list(different.values()), k)
     recalls = {key: _recall(library, asked, one, k) for key, one in different.items()}
     return {name: recalls[_key(weights)] for name, weights in weightings.items()}
 
@@ -70,19 +73,21 @@ def _recall(library: Library, asked: np.ndarray, one: _Asked, k: int) -> float:
     """By the very search that answers users."""
     found = 0
     for row, content in enumerate(asked.tolist()):
-        queries = {part: one.queries[part][row] for part in one.weights}
+        queries = {part: one.stored[part][row] for part in one.weights}
         scores, contents = search.nearest_contents(library, queries, one.weights, k + 1)
         others = [score for score, other in zip(scores, contents, strict=True) if other != content][:k]
         found += sum(score >= one.best[row, -1] - EVEN for score in others)
     return found / (len(asked) * k)
 
 
-def _compare_all(library: Library, asked: np.ndarray, parts: list[str], ways: list[_Asked], k: int) -> None:
+def _compare_all(
+    library: Library, asked: np.ndarray, compared: Mapping[str, Callable], ways: list[_Asked], k: int
+) -> None:
     """Put the k best scores over all stored vectors into each way, in one pass over the shards."""
     for one in ways:
         one.best = np.full((len(asked), k), -np.inf, np.float32)
     for contents, rows in _stored(library):
-        vectors = {part: _unit(rows[part].astype(np.float32)) for part in parts}
+        vectors = {part: _unit(form(rows[part].astype(np.float32))) for part, form in compared.items()}
         itself = asked[:, None] == contents
         for one in ways:
             scores = np.where(itself, np.float32(-np.inf), one.scores(vectors))

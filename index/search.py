@@ -25,7 +25,10 @@ LIKE = ("colour", "pattern", "parts", "subject")  # from the first stage to the 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A photo and how like the query it is: the cosine in float32 over the stored vectors, at most 1."""
+    """A photo and how like the query it is: the cosine in float32 over the stored vectors, at most 1.
+
+    Of the pooled part it is the cosine of whitened vectors, where the library has photos enough (index/whitening.py).
+    """
 
     photo: PhotoRecord
     score: float
@@ -110,7 +113,7 @@ def find_similar(
     if not plus:
         raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
     weights = weights or {library.space.pooled: 1.0}
-    asked = _asked(library, {part: _query(part, plus, minus) for part in weights}, weights)
+    asked = [_asked(library.index(part), part, weight, plus, minus) for part, weight in weights.items()]
     total = len(asked[0].index)
     bounds = Bounds(where, tuple(names), None if within is None else frozenset(within), frozenset(without))
     allowed = None
@@ -131,12 +134,22 @@ def find_similar(
 def nearest_contents(
     library: Library, queries: Mapping[str, np.ndarray], weights: Mapping[str, float], k: int
 ) -> tuple[list[float], list[int]]:
-    """(scores, content ids) of the k contents nearest to unit vectors float32 (d,) by part, whatever their photos are."""
-    return _ranked(library, _asked(library, queries, weights), k, None)[:2]
+    """(scores, content ids) of the k contents nearest to stored vectors float32 (d,) by part, whatever their photos are."""
+    indexes = {part: library.index(part) for part in weights}
+    asked = [
+        _Asked(part, weight, indexes[part].compared(queries[part][None])[0], indexes[part])
+        for part, weight in weights.items()
+    ]
+    return _ranked(library, asked, k, None)[:2]
 
 
-def _asked(library: Library, queries: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> list[_Asked]:
-    return [_Asked(part, weight, queries[part], library.index(part)) for part, weight in weights.items()]
+def _asked(index: VectorIndex, part: str, weight: float, plus: Sequence[Example], minus: Sequence[Example]) -> _Asked:
+    compared = index.compared(np.stack([example.vectors[part] for example in (*plus, *minus)]))
+    total = compared[: len(plus)].sum(axis=0) - compared[len(plus) :].sum(axis=0)
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
+        raise LibraryError("Nothing is left to search for: the pictures cancel each other, or show nothing at all.")
+    return _Asked(part, weight, (total / length).astype(np.float32), index)
 
 
 def _among(
@@ -155,15 +168,6 @@ def _among(
         for photo in photos.get(content, ())
     ]
     return Answer(neighbours, exact), len(contents) < wanted
-
-
-def _query(part: str, plus: Sequence[Example], minus: Sequence[Example]) -> np.ndarray:
-    signed = [example.vectors[part] for example in plus] + [-example.vectors[part] for example in minus]
-    total = np.stack(signed).sum(axis=0, dtype=np.float32)
-    length = float(np.linalg.norm(total))
-    if length < 1e-6:
-        raise LibraryError("Nothing is left to search for: the pictures cancel each other, or show nothing at all.")
-    return (total / length).astype(np.float32)
 
 
 def _ranked(
@@ -193,7 +197,7 @@ def _ranked_by_parts(
     total = sum(one.weight for one in asked)
     kept, stored = library.vectors.of_parts(contents, [one.part for one in asked])
     for one in asked:
-        vectors = stored[one.part]
+        vectors = one.index.compared(stored[one.part])
         lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
         scores += np.float32(one.weight / total) * (vectors @ one.query / lengths)
     contents, scores = contents[kept], scores[kept]

@@ -20,6 +20,7 @@ import numpy as np
 from index.choose import EXACT, Choice, as_codes, choose, has_outgrown, in_lists
 from index.errors import IndexMismatch
 from index.gpu import GpuCopy, free_memory, learn_lists_on_gpu
+from index.whitening import Whitening
 
 _log = logging.getLogger(__name__)
 # contents int64 (n,) -> which have a vector, bool (n,), and the vectors, float32 (n, dim)
@@ -41,6 +42,7 @@ class VectorIndex:
     def __init__(self, dim: int, choice: Choice | None = None, source: Source | None = None) -> None:
         self.dim = dim
         self.choice = choice or choose(0, dim, gpu_memory=free_memory())
+        self.whitening: Whitening | None = None  # of the vectors inside, if they are whitened ones
         self._source = source
         self._index: Any = _made(dim, self.choice)
         self._copy: GpuCopy | None = None
@@ -67,6 +69,10 @@ class VectorIndex:
     def suits(self, count: int) -> bool:
         """Whether this kind of index is still right for so many vectors."""
         return not has_outgrown(self.choice, count, self.dim)
+
+    def compared(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors (n, width) as they are stored, in the form in which this index compares them: float32 (n, dim)."""
+        return vectors if self.whitening is None else self.whitening.of(vectors)
 
     def trained_on(self, count: int) -> int:
         """How many of `count` vectors it wants to learn from."""

@@ -9,14 +9,16 @@ over the plain cosine, beside what was tried and left out: bench/RESULTS.md, "Be
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 DIMS = 128
 EXPONENT = 0.25  # 0.5 would be full whitening, which made every network's neighbours worse
-LEAST = 30  # vectors to fit on
+LEAST = 100  # vectors to fit on
 ENOUGH = 20_000  # more change nothing
 NO_VARIANCE = 1e-8
 
@@ -28,6 +30,11 @@ class Whitening:
     mean: np.ndarray
     turn: np.ndarray
     count: int
+
+    @cached_property
+    def digest(self) -> str:
+        """Names it: 12 hex digits."""
+        return hashlib.blake2b(self.mean.tobytes() + self.turn.tobytes(), digest_size=6).hexdigest()
 
     @property
     def dims(self) -> int:
