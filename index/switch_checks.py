@@ -52,7 +52,8 @@ def _self_neighbours(shadow: Library) -> Check:
     vectors = shadow.embedder.embed(np.stack(pictures)[known]).vectors[part]
     has_length = vectors.any(axis=1)  # a picture that shows nothing at all is like nothing, not even itself
     asked = np.array(contents, np.int64)[known][has_length]
-    scores, found = shadow.index(part).search(vectors[has_length], NEAREST)
+    index = shadow.index(part)
+    scores, found = index.search(index.compared(vectors[has_length]), NEAREST)
     own = np.where(found == asked[:, None], scores, -np.inf).max(axis=1, initial=-np.inf)
     best = scores[:, 0] if len(scores) else own
     crowded = scores[:, -1] >= SAME  # as many others are the same: any of them is right
