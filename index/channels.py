@@ -85,7 +85,8 @@ def strongest_channels(
     if isinstance(picture, str):
         decoded = eyes.decoder.picture(picture)
         parts = eyes.backbone.embed(decoded.picture[None])
-        values = parts.vectors[stage][0] * parts.norms[stage][0]
+        # Rounded as the stored ones that it is compared with.
+        values = parts.vectors[stage][0].astype(np.float16).astype(np.float32) * parts.norms[stage][0]
         if library:
             content_id = library.catalog.contents_with([decoded.digest]).get(decoded.digest)
     elif library is None:

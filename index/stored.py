@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import threading
@@ -95,10 +96,11 @@ class Stored:
 
     def by_shard(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Everything, a shard at a time: its rows, memory-mapped; the numbers, int64 (n,), of those in use; their contents."""
-        order = np.argsort(self._shards, kind="stable")
-        contents, shards, rows = self._contents[order], self._shards[order], self._rows[order].astype(np.int64)
+        with self._lock:
+            order = np.argsort(self._shards, kind="stable")
+            contents, shards, rows = self._contents[order], self._shards[order], self._rows[order].astype(np.int64)
         starts = np.flatnonzero(np.diff(shards, prepend=-1))
-        for start, end in zip(starts, [*starts[1:], len(shards)], strict=True):
+        for start, end in itertools.pairwise([*starts, len(shards)]):
             with self._lock:
                 mapped = self._map(int(shards[start]))
             if mapped is not None:  # not given up since
