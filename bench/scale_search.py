@@ -28,7 +28,7 @@ def search(folder: Path) -> dict[str, Any]:
         drawn = Vectors(library.space.parts).draw(QUERIES, seed=10**6)
         examples = [Example({part: drawn[part][row] for part in drawn}) for row in range(QUERIES)]
         index = library.index(library.space.pooled)
-        pooled = drawn[library.space.pooled]
+        pooled = index.compared(drawn[library.space.pooled])
         cold = _milliseconds(lambda row: find_similar(library, [examples[row]]), 1)
         report: dict[str, Any] = {"kind": index.choice.factory, "width": index.dim, "whole search, cold, ms": cold}
         for callers in CALLERS:
@@ -169,14 +169,16 @@ def _recall(library: Any, examples: list[Any], drawn: dict[str, np.ndarray], wei
 def _best(library: Any, contents: np.ndarray, drawn: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
     """The ten best scores of each query among these contents, by brute force, float32 (q, up to 10), descending."""
     total = sum(weights.values())
+    compared = {part: library.index(part).compared for part in weights}
+    queries = {part: form(drawn[part]) for part, form in compared.items()}
     best = np.empty((len(next(iter(drawn.values()))), 0), np.float32)
     for start in range(0, len(contents), 20_000):
         ids = contents[start : start + 20_000]
         scores = np.zeros((len(best), len(ids)), np.float32)
         for part, weight in weights.items():
-            _, vectors = library.vectors.of(ids, part)
+            vectors = compared[part](library.vectors.of(ids, part)[1])
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            scores += np.float32(weight / total) * (drawn[part] @ vectors.T)
+            scores += np.float32(weight / total) * (queries[part] @ vectors.T)
         best = -np.sort(-np.concatenate([best, scores], axis=1), axis=1)[:, :K]
     return best
 

@@ -11,7 +11,7 @@ import numpy as np
 from index.bounds import Bounds
 from index.errors import LibraryError
 from index.library import Library
-from index.look import Example, glance_at
+from index.look import Example, glance_at, must_be_of
 from index.vectors import VectorIndex
 from index.words import Named
 from regconv.errors import UnreadableImage
@@ -70,7 +70,7 @@ def example_of_photo(library: Library, photo_id: int) -> Example:
         if not stored:
             raise LibraryError(f"{photo.path} has no vector yet. Run the index on its folder again.")
         vectors[part] = stored[photo.content_id]
-    return Example(vectors, photo.content_id)
+    return Example(vectors, photo.content_id, library.space.key)
 
 
 def like(library: Library, kind: str) -> dict[str, float]:
@@ -112,6 +112,7 @@ def find_similar(
     """
     if not plus:
         raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
+    must_be_of(library.space.key, (*plus, *minus))
     weights = weights or {library.space.pooled: 1.0}
     asked = [_asked(library.index(part), part, weight, plus, minus) for part, weight in weights.items()]
     total = len(asked[0].index)
