@@ -68,5 +68,7 @@ def _recall(shadow: Library) -> Check:
     if value is None:
         return Check("recall", True, "too few photos to measure")
     return Check(
-        "recall", value >= GOOD, f"a search finds {value:.1%} of the {NEAREST} true nearest, {GOOD:.0%} are wanted"
+        "recall",
+        bool(value >= GOOD),
+        f"a search finds {value:.1%} of the {NEAREST} true nearest, {GOOD:.0%} are wanted",
     )

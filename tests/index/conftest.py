@@ -197,6 +197,22 @@ def inline_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index.library, "Decoder", InlineDecoder)
 
 
+@pytest.fixture
+def two_models(open_library: Callable[..., Library], inline_decoder: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries of the test know the models of two_models.py too."""
+    from tests.index import two_models as models
+
+    monkeypatch.setattr(index.library, "describe", models.describe)
+    monkeypatch.setattr(index.library, "load_backbone", models.load_backbone)
+
+
+@pytest.fixture
+def filled(two_models: None, library: Library, photos: Path, run: Callable[..., dict[str, Any]]) -> Library:
+    """A library of five photos with the colours' vectors, which can be switched to GREY of two_models.py."""
+    run(library, photos)
+    return library
+
+
 @pytest.fixture(scope="session")
 def _lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with library/ and photos/, made once: see lived_in."""
