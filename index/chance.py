@@ -1,0 +1,212 @@
+"""Scores with a meaning: how many unrelated pairs of the library's own photos look at least so alike.
+
+A sample of the library's contents is compared pair by pair. Left out are pairs that are known to be related: copies, photos of
+one folder, photos taken on one day (the last two where they leave at least half of the pairs; in a library that is one folder
+without dates all pairs count, and the answer errs on the careful side). What `find_similar` finds lies below the chance line
+where one photo that is at least so alike is to be expected among so many photos by chance alone.
+
+The pairs share photos, so their tail is known less well than so many independent ones would tell: "1 in N" is said up to a
+hundredth of the pairs, where it held within a factor of 2 (bench/chance.py).
+
+For a single picture only: a query of several is a mean, which lies nearer to everything.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from index.library import Library
+from index.tail import Tail, fit_tail
+from storage.errors import ReadOnly
+from storage.records import Filter, PhotoRecord
+
+SAMPLE = 4096  # contents
+LEAST = 30  # contents
+PAIRS_A_CLAIM = 100  # pairs beyond it that "1 in N" needs
+COPY = 0.999  # a cosine of the pooled part above this: the same picture, saved again
+GROWN = 0.25  # the share by which a library changes before its scores are weighed anew
+KEPT = 8  # weightings whose chances the catalogue keeps
+BLOCK = 512
+
+_known: WeakKeyDictionary[Library, dict[str, Chance | None]] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What scores of one weighting mean in a library that has `photos` contents to be found.
+
+    tail: of scores of unrelated pairs; pairs: how many were compared; fitted: contents with vectors that the library had then.
+    """
+
+    tail: Tail
+    pairs: int
+    photos: int
+    fitted: int
+
+    @property
+    def most(self) -> int:
+        """The largest N of which "1 in N" can be said."""
+        return _two_digits(max(1, self.pairs / PAIRS_A_CLAIM), math.floor)
+
+    @property
+    def line(self) -> float:
+        """The chance line: among the library's photos one is to be expected above it by chance alone."""
+        return self.tail.score_at(1 / max(1, self.photos))
+
+    def of(self, score: float) -> float:
+        """The chance that an unrelated pair is at least so alike, 0 to 1."""
+        return self.tail.beyond(score)
+
+    def one_in(self, score: float) -> int:
+        """N of "1 in N unrelated pairs look this alike", two digits of it, at most `most`."""
+        chance = self.of(score)
+        return self.most if chance * self.most <= 1 else _two_digits(1 / chance, round)
+
+    def is_chance(self, score: float) -> bool:
+        """Whether a photo at least so alike is to be expected by chance alone."""
+        return self.photos * self.of(score) >= 1
+
+    def words(self, score: float) -> str:
+        """The meaning of a score as a sentence."""
+        number = self.one_in(score)
+        if number <= 1:
+            return "most unrelated pairs look this alike"
+        is_beyond = self.of(score) * self.most < 1
+        return f"{'fewer than ' if is_beyond else ''}1 in {number:,} unrelated pairs look this alike"
+
+    def meaning(self, score: float) -> dict[str, Any]:
+        """What a neighbour's JSON says beside its score."""
+        return {"one_in": self.one_in(score), "beyond_chance": not self.is_chance(score)}
+
+
+def chance_of(library: Library, weights: Mapping[str, float] | None = None) -> Chance | None:
+    """What scores of a search with these part weights mean; None where the library is too small to tell, see `why_none`.
+
+    Fitted when first asked for and when the library has grown or shrunk by a quarter, kept in the catalogue where that can be
+    written to.
+    """
+    library.vectors.refresh()
+    count = len(library.vectors)
+    if count < LEAST:
+        return None
+    weights = weights or {library.space.pooled: 1.0}
+    key = _key(weights)
+    with _lock:
+        known = _known.setdefault(library, {})
+        if key not in known:
+            known[key] = _kept(library, key)
+        chance = known[key]
+        if chance is None or abs(count - chance.fitted) > GROWN * chance.fitted:
+            chance = known[key] = _fitted(library, weights, count)
+            if chance is not None:
+                _keep(library, key, chance)
+    return chance
+
+
+def why_none(library: Library) -> str:
+    """Why `chance_of` has no answer."""
+    return (
+        f"What a score means can be told from {LEAST} different photos on, of which each shows something; this library has "
+        f"{len(library.vectors):,}."
+    )
+
+
+def _fitted(library: Library, weights: Mapping[str, float], count: int) -> Chance | None:
+    sample = library.vectors.sample(SAMPLE)
+    photos = library.catalog.photos(sample.tolist(), Filter(), library.space_id)
+    contents = np.array([content for content in sample.tolist() if content in photos], np.int64)
+    pooled = library.space.pooled
+    known, vectors = library.vectors.of_parts(contents, {*weights, pooled})
+    usable = known & (np.linalg.norm(vectors[pooled], axis=1) > 0)  # a picture of one colour is like nothing
+    if usable.sum() < LEAST:
+        return None
+    total = sum(weights.values())
+    asked = [math.sqrt(weight / total) * _unit(vectors[part][usable]) for part, weight in weights.items()]
+    shown = [photos[content][0] for content in contents[usable].tolist()]
+    scores = unrelated_scores(np.concatenate(asked, axis=1), _unit(vectors[pooled][usable]), shown)
+    if len(scores) < LEAST * (LEAST - 1) // 4:
+        return None
+    return Chance(fit_tail(scores), len(scores), round(count * len(contents) / len(sample)), count)
+
+
+def unrelated_scores(vectors: np.ndarray, pooled: np.ndarray, photos: Sequence[PhotoRecord]) -> np.ndarray:
+    """The scores, float32, of all pairs of n photos but those that are known to be related.
+
+    vectors: (n, d) whose inner products are the scores; pooled: (n, e) of unit length, by which copies are told.
+    """
+    events = [ids for ids in (_folders(photos), _days(photos)) if _leave_half(ids)]
+    numbers = np.arange(len(photos))
+    found = []
+    for start in range(0, len(photos), BLOCK):
+        rows = slice(start, start + BLOCK)
+        unrelated = (numbers > numbers[rows, None]) & (pooled[rows] @ pooled.T <= COPY)
+        for ids in events:
+            unrelated &= ids[rows, None] != ids
+        found.append((vectors[rows] @ vectors.T)[unrelated])
+    return np.concatenate(found).astype(np.float32)
+
+
+def _folders(photos: Sequence[PhotoRecord]) -> np.ndarray:
+    """A number for each photo, the same for those of one folder."""
+    return np.unique([os.path.dirname(photo.path) for photo in photos], return_inverse=True)[1]
+
+
+def _days(photos: Sequence[PhotoRecord]) -> np.ndarray:
+    """A number for each photo, the same for those of one day; photos without a date have their own."""
+    return np.array(
+        [-1 - at if photo.taken_at is None else photo.taken_at.toordinal() for at, photo in enumerate(photos)]
+    )
+
+
+def _leave_half(ids: np.ndarray) -> bool:
+    """Whether at least half of all pairs have different ids."""
+    counts = np.unique(ids, return_counts=True)[1].astype(float)
+    return float((counts * (counts - 1)).sum()) <= 0.5 * len(ids) * (len(ids) - 1)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _two_digits(number: float, whole: Callable[[float], int]) -> int:
+    step = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return whole(number / step) * step
+
+
+# what the catalogue keeps
+
+
+def _name(library: Library) -> str:
+    return f"chance/{library.space_id}"
+
+
+def _key(weights: Mapping[str, float]) -> str:
+    total = sum(weights.values())
+    return " ".join(f"{part}:{weights[part] / total:.4f}" for part in sorted(weights) if weights[part] > 0)
+
+
+def _kept(library: Library, key: str) -> Chance | None:
+    saved = json.loads(library.catalog.setting(_name(library)) or "{}").get(key)
+    if saved is None:
+        return None
+    tail = saved.pop("tail")
+    return Chance(Tail(tuple(tail["levels"]), tuple(tail["scores"]), tail["scale"], tail["shape"]), **saved)
+
+
+def _keep(library: Library, key: str, chance: Chance) -> None:
+    kept = json.loads(library.catalog.setting(_name(library)) or "{}")
+    kept.pop(key, None)
+    kept = dict([*kept.items(), (key, asdict(chance))][-KEPT:])
+    with suppress(ReadOnly):  # then it is in memory only
+        library.catalog.remember(_name(library), json.dumps(kept))
