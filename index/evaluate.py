@@ -1,4 +1,6 @@
-"""How good a network is on pictures whose classes are known: its own labels, and how well its vectors find their like.
+"""How good a network is on pictures whose classes are known: its own labels, and how well a search finds their like.
+
+The search is a library's default one: by whitened vectors where there are pictures enough, and beside it by the plain cosine.
 
 Needs no library. Only vectors are kept, the queries' scores a slice at a time.
 """
@@ -18,6 +20,7 @@ from index.decode import Decoded, DecodeTask, Failure
 from index.errors import LibraryError
 from index.look import Sees
 from index.progress import DONE, EMBEDDING, Progress, Rate
+from index.whitening import fit, is_worth_it
 
 SLICE = 256  # queries whose scores are in memory at a time
 AT = 10  # of precision@10
@@ -114,8 +117,19 @@ def _report(eyes: Sees, asked: Pictures, found: Pictures, *, itself: bool) -> di
     with_label = np.array([bool(matched[name]) for name in asked.names])
     top1 = np.where(with_label, hits[:, :1].any(axis=1), np.nan)
     top5 = np.where(with_label, hits[:, :5].any(axis=1), np.nan)
-    vectors = np.concatenate(found.vectors)
-    ap, precision = retrieval(np.concatenate(asked.vectors), names, vectors, np.array(found.names), itself=itself)
+    queries, vectors, classes_found = (
+        np.concatenate(asked.vectors),
+        np.concatenate(found.vectors),
+        np.array(found.names),
+    )
+    plain = retrieval(queries, names, vectors, classes_found, itself=itself)
+    whitening = fit(vectors) if is_worth_it(vectors.shape[1], len(vectors)) else None
+    ap, precision = plain
+    if whitening is not None:
+        whitened = whitening.of(vectors)
+        ap, precision = retrieval(
+            whitened if itself else whitening.of(queries), names, whitened, classes_found, itself=itself
+        )
     figures = {"top1": top1, "top5": top5, "map": ap, "precision_at_10": precision}
     classes = [
         {"name": name, "pictures": int((names == name).sum())}
@@ -127,6 +141,8 @@ def _report(eyes: Sees, asked: Pictures, found: Pictures, *, itself: bool) -> di
         "pictures": len(names),
         "searched": len(found.names),
         **{figure: _mean(values) for figure, values in figures.items()},
+        "whitened": whitening is not None,
+        "plain": {"map": _mean(plain[0]), "precision_at_10": _mean(plain[1])},
         "classes": classes,
         "unmatched": [name for name, indices in matched.items() if not indices],
     }

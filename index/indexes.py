@@ -16,7 +16,7 @@ import numpy as np
 from index.generations import PLACES, Generations
 from index.stored import Stored
 from index.vectors import Source, VectorIndex, float32_slices
-from index.whitening import DIMS, ENOUGH, LEAST, Whitening, fit
+from index.whitening import ENOUGH, Whitening, fit, is_worth_it
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Indexes:
     def _whitening(self, part: str) -> Whitening | None:
         """How a part's vectors are whitened: as was saved, else as this process has fitted it; None where they are not."""
         count = len(self.stored)
-        if part != self.pooled or self.widths[part] <= DIMS or count < LEAST:
+        if part != self.pooled or not is_worth_it(self.widths[part], count):
             return None
         for whitening in (self._saved_whitening(), self._fitted):
             if whitening is not None and not whitening.is_outgrown(count):

@@ -65,6 +65,11 @@ class Whitening:
         return now >= LEAST and not here / 2 < now < here * 2
 
 
+def is_worth_it(width: int, count: int) -> bool:
+    """Whether a library of so many vectors of this width is searched by whitened ones."""
+    return width > DIMS and count >= LEAST
+
+
 def fit(vectors: np.ndarray, dims: int = DIMS) -> Whitening | None:
     """The whitening of a library by vectors (n, d) of unit length, of which zeros don't count.
 

@@ -8,6 +8,7 @@ from typing import Any
 NONE_OF_THESE = "none of these"
 _COLUMNS = 48  # of the longest bar
 FIGURES = ("pictures", "top1", "top5", "map", "precision_at_10")
+RETRIEVAL = ("mAP", "precision@10")
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -72,6 +73,13 @@ def evaluation_text(report: dict[str, Any]) -> str:
         figures = ["" if row[key] is None else f"{row[key]:.1%}" for key in FIGURES[1:]]
         name = shown(row["name"]).replace("|", "\\|")
         lines.append(f"| {name} | {row['pictures']} | {' | '.join(figures)} |")
+    if report["whitened"] and report["map"] is not None:
+        plain = ", ".join(
+            f"{name} {report['plain'][key]:.1%}" for name, key in zip(RETRIEVAL, FIGURES[3:], strict=True)
+        )
+        lines.append(
+            f"mAP and precision@10 are of a library's search, whose vectors are whitened; by the plain cosine: {plain}."
+        )
     return "\n".join(lines)
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from index.errors import LibraryError
-from index.evaluate import SLICE, evaluate, matching_labels, retrieval
+from index.evaluate import SLICE, Pictures, _report, evaluate, matching_labels, retrieval
 from index.library import Library
+from index.whitening import fit
+from ui.terminal import evaluation_text
 
 Paint = Callable[..., Path]
+WIDTH = 200
 
 
 def run(library: Library, folder: Path, train: Path | None = None) -> dict[str, Any]:
@@ -119,3 +122,26 @@ def test_nothing_to_measure_is_said(library: Library, tmp_path: Path) -> None:
         run(library, tmp_path / "empty")
     with pytest.raises(LibraryError, match="can't be listed"):
         run(library, tmp_path / "missing")
+
+
+def test_retrieval_is_by_whitened_vectors_as_in_a_library_with_the_plain_cosine_beside_it(library: Library) -> None:
+    random = np.random.default_rng(0)
+    kinds, loud = random.normal(size=(2, 4, WIDTH))
+    names = [f"kind {number % 4}" for number in range(200)]
+    rows = kinds[np.arange(200) % 4] + random.normal(size=(200, 3)) @ (3 * loud[:3]) + random.normal(size=(200, WIDTH))
+    units = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    pictures = Pictures(names, [units], [np.zeros((200, 2), np.int64)])
+    report = _report(library, pictures, pictures, itself=True)
+    whitening = fit(units)
+    assert whitening is not None
+    for figures, vectors in ((report, whitening.of(units)), (report["plain"], units)):
+        ap, precision = retrieval(vectors, np.array(names), vectors, np.array(names), itself=True)
+        assert figures["map"] == pytest.approx(ap.mean(), abs=1e-4)
+        assert figures["precision_at_10"] == pytest.approx(precision.mean(), abs=1e-4)
+    assert report["whitened"]
+    assert report["map"] > report["plain"]["map"] + 0.02
+    assert "plain cosine" in evaluation_text(report | {"failed": [], "empty": []})
+    few = Pictures(names[:50], [units[:50]], [np.zeros((50, 2), np.int64)])
+    report = _report(library, few, few, itself=True)
+    assert not report["whitened"]
+    assert report["map"] == report["plain"]["map"]
