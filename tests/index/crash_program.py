@@ -21,12 +21,15 @@ from sqlalchemy import Engine, event
 
 import index.compact
 import index.job
+import index.library
 import index.pending
 import index.vectors
 from index.indexes import Indexes
 from index.job import index_folder
 from index.library import Library
+from index.switch import switch_model
 from storage import database
+from tests.index import two_models
 from tests.index.colour_program import without_torch
 
 WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER")
@@ -145,15 +148,18 @@ def _name_parts(steps: Steps) -> None:
 
 
 def job(order: dict[str, Any], told: int) -> None:
-    """Runs in a child: opens the library and indexes the folder, several commits and a merge a run."""
+    """Runs in a child: opens the library and indexes the folder, or changes its model; several commits and a merge a run."""
     index.pending.COMMIT_PHOTOS, index.compact.SMALL_SHARDS, index.compact.GRACE_S = 3, 3, -1
     if order["migrations"]:
         database.MIGRATIONS, database.SCHEMA_VERSION = Path(order["migrations"][0]), order["migrations"][1]
     steps = Steps(told, order)
     plant(steps)
-    with Library.open(order["library"], model="colours", create=True) as library:
-        steps.part = "indexing"
-        *_, last = index_folder(library, [order["folder"]])
+    if "switch" in order:
+        index.library.describe, index.library.load_backbone = two_models.describe, two_models.load_backbone
+    with Library.open(order["library"], model=None if "switch" in order else "colours", create=True) as library:
+        steps.part = "switching" if "switch" in order else "indexing"
+        does = switch_model(library, order["switch"]) if "switch" in order else index_folder(library, [order["folder"]])
+        *_, last = does
         assert last.report is not None
 
 
