@@ -18,7 +18,7 @@ from index.search import example_of_photo
 from storage.records import Filter, PhotoRecord
 
 SAMPLE = 4096  # contents by which it is judged how unusual a value is
-LOOKED_UP = 1000  # contents whose photos are asked for at a time, before a filter is asked for all that it leaves
+LOOKED_UP = 1000  # highest contents that are looked at for a filter before all that it leaves is looked up
 EVERYTHING = Filter()
 By = Literal["value", "unusual"]
 
@@ -52,7 +52,7 @@ def photos_of_channel(
     if not 0 <= channel < width:
         raise LibraryError(f"There is no channel {channel} in {stage}. It has channels 0 to {width - 1}.")
     contents, values = _column(library, stage, channel)
-    wanted = k + LOOKED_UP
+    wanted = k + (LOOKED_UP if where else 16)
     may_narrow = bool(where)
     while True:
         best = _highest(values, contents, wanted)

@@ -12,7 +12,6 @@ from index.library import Library
 from index.look import Sees
 from regconv.backbone import Parts
 from regconv.cell_geometry import CellGrid, cell_grids
-from regconv.errors import CheckpointError
 from regconv.similarity_maps import PairMap, Pooling, SimilarityMaps, pair_map, similarity_maps
 
 BEST = 3  # cells that are listed by themselves
@@ -83,12 +82,12 @@ def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = No
 
     The files are read again. Without `cell` the cells that add most are looked into; with it but no `part`, the pooled part
     is the one meant. Raises UnreadableImage; LibraryError for an unknown photo, part or cell, and where a picture has a
-    vector of zeros in the part that was asked for.
+    vector of zeros in the part that was asked for; CheckpointError where the network gives values that are not finite.
     """
     description = eyes.backbone.description
     names = [name for name, _ in description.parts]
     if part is not None and part not in names:
-        raise LibraryError(f"{description.name} has no part {part!r}. It has {', '.join(names)}.")
+        raise LibraryError(f"There is no part {part!r} in this network. It has {', '.join(names)}.")
     chosen = part or description.pooled
     one, other = (_looked(eyes, path) for path in (_path(eyes, first), _path(eyes, second)))
     empty = [name for name in names if not (one.vectors.norms[name][0] and other.vectors.norms[name][0])]
@@ -130,9 +129,6 @@ def _looked(eyes: Sees, path: str) -> _Looked:
     features = backbone.features(decoded.picture[None])
     maps = {info.name: stage[0] for info, stage in zip(backbone.description.stages[1:], features.stages, strict=True)}
     maps["pooled"] = features.stages[-1][0]
-    for name, one in maps.items():
-        if not np.isfinite(one).all():
-            raise CheckpointError(f"{backbone.description.name}: {name} has values that are not finite; bad weights?")
     return _Looked(Side(path, decoded.picture, content_id), vectors, maps)
 
 
