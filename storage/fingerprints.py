@@ -129,7 +129,7 @@ class Fingerprints:
                 # On the bare column SQLite would walk the index of states: see queries.py.
                 asked = statement.where(Photo.content_id.in_(some), Photo.state + "" == PRESENT)
                 for row in connection.execute(asked):
-                    copy = Copy(*row.tuple())
+                    copy = Copy._make(row)
                     found.setdefault(copy.content_id, []).append(copy)
         for copies in found.values():
             copies.sort(key=lambda copy: (copy.mtime_ns, len(copy.path), copy.path))

@@ -1,0 +1,174 @@
+"""Groups of duplicates: which photos belong together, which to keep and why, and what was decided about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from index.best_copy import Detail, best_copy, sharpest
+from index.duplicate_relation import EDITED, SAME_PIXELS, WHOLE, Relation
+from storage.decisions import KEEP_BOTH, NOT_DUPLICATE, DecisionRecord
+from storage.fingerprints import Copy
+
+SAME_BYTES, BURST = "same-bytes", "burst"
+KINDS = (SAME_BYTES, SAME_PIXELS, EDITED, BURST)
+# (content, content) -> what the second is to the first, None where it is nothing
+Relate = Callable[[int, int], Relation | None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A photo of a group, and what it is to the one to keep, in words: "" for that one itself."""
+
+    photo_id: int
+    path: str
+    content_id: int
+    relation: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photos that are duplicates of one kind; the one to keep comes first."""
+
+    kind: str
+    members: tuple[Member, ...]
+    why: str  # keep that one
+
+    @property
+    def copies(self) -> dict[int, int]:
+        """How many photos of each content are in it."""
+        return dict(Counter(member.content_id for member in self.members))
+
+    def as_json(self) -> dict[str, Any]:
+        """As `duplicates --json` prints it."""
+        photos = [{"photo_id": m.photo_id, "path": m.path, "relation": m.relation or "keep"} for m in self.members]
+        return {"kind": self.kind, "photos": photos, "keep": self.members[0].photo_id, "why": self.why}
+
+
+def same_bytes(copies: Mapping[int, Sequence[Copy]]) -> list[Group]:
+    """A group for each content with several photos, which come older first."""
+    groups = []
+    for photos in copies.values():
+        if len(photos) > 1:
+            first, second = photos[0], photos[1]
+            why = "the older file" if first.mtime_ns < second.mtime_ns else "the shorter path"
+            if first.mtime_ns == second.mtime_ns and len(first.path) == len(second.path):
+                why = "the first by name"
+            members = [_member(photo, "the same bytes" if photo is not first else "") for photo in photos]
+            groups.append(Group(SAME_BYTES, tuple(members), f"equal byte for byte; {why}"))
+    return groups
+
+
+def grouped(
+    kind: str,
+    links: Collection[tuple[int, int]],
+    copies: Mapping[int, Sequence[Copy]],
+    relate: Relate,
+    detail: Detail,
+) -> list[Group]:
+    """Groups of contents, a photo each: those that links join, each of which is a duplicate of the one to keep itself."""
+    groups = []
+    for contents in components(links):
+        left = [content for content in contents if copies.get(content)]
+        while len(left) > 1:
+            photos = [copies[content][0] for content in left]
+            if kind == BURST:
+                keep, why = sharpest(photos)
+            else:
+                keep, why = best_copy(photos, _cropped(left, links, relate), detail)
+            found = {other: relate(keep.content_id, other) for other in left if other != keep.content_id}
+            joined = {other: relation for other, relation in found.items() if relation is not None}
+            if joined:
+                members = [_member(keep, ""), *(_member(copies[one][0], said.words) for one, said in joined.items())]
+                if kind != BURST and len(joined) < len(found):
+                    why = best_copy([keep, *(copies[one][0] for one in joined)], (), detail)[1]
+                groups.append(Group(kind, tuple(members), why))
+            left = [content for content in left if content != keep.content_id and content not in joined]
+    return groups
+
+
+def components(links: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """What links join, ascending; by the smallest of each."""
+    joined = Joined()
+    for one, other in links:
+        joined.join(one, other)
+    found: dict[int, list[int]] = {}
+    for content in sorted(joined.parent):
+        found.setdefault(joined.root(content), []).append(content)
+    return sorted(found.values())
+
+
+class Joined:
+    """Sets that grow together (union-find)."""
+
+    def __init__(self) -> None:
+        self.parent: dict[int, int] = {}
+
+    def root(self, one: int) -> int:
+        """The same for all that are joined."""
+        while (above := self.parent.setdefault(one, one)) != one:
+            self.parent[one] = one = self.parent[above]
+        return one
+
+    def join(self, one: int, other: int) -> None:
+        """From now on they are in one set."""
+        self.parent[self.root(one)] = self.root(other)
+
+
+def undecided(groups: Iterable[Group], decisions: Sequence[DecisionRecord]) -> list[Group]:
+    """The groups about which something is left to decide, without photos that were said to be no duplicates."""
+    apart = told_apart(decisions)
+    kept = [decision for decision in decisions if decision.verdict == KEEP_BOTH]
+    together = Joined()
+    for decision in kept:
+        first, *others = decision.copies
+        for other in others:
+            together.join(first, other)
+    most = Counter[int]()
+    for decision in kept:
+        for content, count in decision.copies.items():
+            most[content] = max(most[content], count)
+    left = []
+    for group in groups:
+        group = _without(group, apart)
+        roots = {together.root(content) for content in group.copies}
+        covered = len(roots) == 1 and all(most[content] >= count for content, count in group.copies.items())
+        if len(group.members) > 1 and not covered:
+            left.append(group)
+    return left
+
+
+def told_apart(decisions: Iterable[DecisionRecord]) -> dict[int, set[int]]:
+    """By content, those that were said to be no duplicates of it."""
+    apart: dict[int, set[int]] = {}
+    for decision in decisions:
+        if decision.verdict == NOT_DUPLICATE:
+            for content in decision.copies:
+                apart.setdefault(content, set()).update(decision.copies.keys() - {content})
+    return apart
+
+
+def _without(group: Group, apart: Mapping[int, set[int]]) -> Group:
+    members: list[Member] = []
+    for member in group.members:
+        if not any(member.content_id in apart.get(other.content_id, ()) for other in members):
+            members.append(member)
+    return group if len(members) == len(group.members) else replace(group, members=tuple(members))
+
+
+def _cropped(left: Sequence[int], links: Collection[tuple[int, int]], relate: Relate) -> set[int]:
+    """Those that show clearly less than another that they are linked with."""
+    among, less = set(left), set()
+    for one, other in links:
+        if one in among and other in among and (relation := relate(one, other)) is not None:
+            if relation.first_share < WHOLE <= relation.second_share:
+                less.add(other)
+            if relation.second_share < WHOLE <= relation.first_share:
+                less.add(one)
+    return less
+
+
+def _member(photo: Copy, relation: str) -> Member:
+    return Member(photo.photo_id, photo.path, photo.content_id, relation)
