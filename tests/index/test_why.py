@@ -70,7 +70,7 @@ def test_of_two_photos_every_part_sums_and_agrees_with_what_is_stored(known: Lib
     held(why)
     for part in why.parts:
         assert part.stored_cosine is not None
-        assert part.stored_cosine == pytest.approx(part.cosine, abs=2e-3)
+        assert part.stored_cosine == pytest.approx(part.cosine, abs=1e-3)
     neighbours = find_similar(known, [example_of_photo(known, photo["0.png"])], k=9).neighbours
     score = next(one.score for one in neighbours if one.photo.id == photo["2.png"])
     assert why.chosen.stored_cosine == pytest.approx(score, abs=1e-6)

@@ -22,7 +22,7 @@ def test_two_photos_explained_part_by_part(library: Library, photo_ids: dict[str
     for view in result.views:
         assert view.first.sum() + view.constants[0] == pytest.approx(view.cosine, abs=1e-5)
         assert view.second.sum() + view.constants[1] == pytest.approx(view.cosine, abs=1e-5)
-        assert view.stored_cosine == pytest.approx(view.cosine, abs=2e-3)
+        assert view.stored_cosine == pytest.approx(view.cosine, abs=1e-3)
         assert view.picture.dtype == np.uint8
         assert view.picture.shape[2] == 3
         assert len(view.cells) == 3
