@@ -1,12 +1,12 @@
 """Scores with a meaning: how many unrelated pairs of the library's own photos look at least so alike.
 
-A sample of the library's contents is compared pair by pair. Left out are pairs that are known to be related: copies, photos of
-one folder, photos taken on one day (the last two where they leave at least half of the pairs; in a library that is one folder
-without dates all pairs count, and the answer errs on the careful side). What `find_similar` finds lies below the chance line
-where one photo that is at least so alike is to be expected among so many photos by chance alone.
+A sample of the library's contents, of copies one, is compared pair by pair. Left out are pairs that are known to be related:
+photos of one folder, and photos taken on one day (each where it leaves at least half of the pairs; in a library that is one
+folder without dates all pairs count, and the answer errs on the careful side). A score lies below the chance line where among
+so many photos one that is at least so alike is to be expected by chance alone.
 
-The pairs share photos, so their tail is known less well than so many independent ones would tell: "1 in N" is said up to a
-hundredth of the pairs, where it held within a factor of 2 (bench/chance.py).
+The pairs share photos, so their tail is known less well than so many independent ones would tell: "1 in N" is said up to one
+two-hundredth of the pairs' number, where it held within a factor of 2 (bench/chance.py).
 
 For a single picture only: a query of several is a mean, which lies nearer to everything.
 """
@@ -25,20 +25,21 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from index.library import Library
+from index.library import Library, OpenSpace
 from index.tail import Tail, fit_tail
+from index.vectors import VectorIndex
 from storage.errors import ReadOnly
 from storage.records import Filter, PhotoRecord
 
 SAMPLE = 4096  # contents
 LEAST = 30  # contents
-PAIRS_A_CLAIM = 100  # pairs beyond it that "1 in N" needs
+PAIRS_A_CLAIM = 200  # pairs beyond it that "1 in N" needs
 COPY = 0.999  # a cosine of the pooled part above this: the same picture, saved again
 GROWN = 0.25  # the share by which a library changes before its scores are weighed anew
 KEPT = 8  # weightings whose chances the catalogue keeps
 BLOCK = 512
 
-_known: WeakKeyDictionary[Library, dict[str, Chance | None]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[OpenSpace, dict[str, Chance]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -63,6 +64,10 @@ class Chance:
     def line(self) -> float:
         """The chance line: among the library's photos one is to be expected above it by chance alone."""
         return self.tail.score_at(1 / max(1, self.photos))
+
+    def is_outgrown(self, count: int) -> bool:
+        """Whether a library that has so many contents now is another one by a quarter."""
+        return abs(count - self.fitted) > GROWN * self.fitted
 
     def of(self, score: float) -> float:
         """The chance that an unrelated pair is at least so alike, 0 to 1."""
@@ -91,26 +96,29 @@ class Chance:
 
 
 def chance_of(library: Library, weights: Mapping[str, float] | None = None) -> Chance | None:
-    """What scores of a search with these part weights mean; None where the library is too small to tell, see `why_none`.
+    """What scores of a search with these part weights (the pooled part alone by default) mean in this library.
 
-    Fitted when first asked for and when the library has grown or shrunk by a quarter, kept in the catalogue where that can be
-    written to.
+    None where it is too small to tell, see `why_none`. Fitted when first asked for and when the library has grown or shrunk by
+    a quarter, kept in the catalogue where that can be written to.
     """
     library.vectors.refresh()
     count = len(library.vectors)
     if count < LEAST:
         return None
     weights = weights or {library.space.pooled: 1.0}
-    key = _key(weights)
+    indexes = {part: library.index(part) for part in weights}
+    key = _key(weights, indexes)
     with _lock:
-        known = _known.setdefault(library, {})
-        if key not in known:
-            known[key] = _kept(library, key)
-        chance = known[key]
-        if chance is None or abs(count - chance.fitted) > GROWN * chance.fitted:
-            chance = known[key] = _fitted(library, weights, count)
+        known = _known.setdefault(library.opened, {})
+        chance = known.get(key)
+        if chance is None or chance.is_outgrown(count):
+            chance = _kept(library, key)
+        if chance is None or chance.is_outgrown(count):
+            chance = _fitted(library, weights, indexes, count)
             if chance is not None:
                 _keep(library, key, chance)
+        if chance is not None:
+            known[key] = chance
     return chance
 
 
@@ -122,35 +130,53 @@ def why_none(library: Library) -> str:
     )
 
 
-def _fitted(library: Library, weights: Mapping[str, float], count: int) -> Chance | None:
+def _fitted(
+    library: Library, weights: Mapping[str, float], indexes: Mapping[str, VectorIndex], count: int
+) -> Chance | None:
     sample = library.vectors.sample(SAMPLE)
     photos = library.catalog.photos(sample.tolist(), Filter(), library.space_id)
     contents = np.array([content for content in sample.tolist() if content in photos], np.int64)
     pooled = library.space.pooled
     known, vectors = library.vectors.of_parts(contents, {*weights, pooled})
-    usable = known & (np.linalg.norm(vectors[pooled], axis=1) > 0)  # a picture of one colour is like nothing
-    if usable.sum() < LEAST:
+    usable = np.flatnonzero(known)[distinct(vectors[pooled][known])]
+    if len(usable) < LEAST:
         return None
-    total = sum(weights.values())
-    asked = [math.sqrt(weight / total) * _unit(vectors[part][usable]) for part, weight in weights.items()]
     shown = [photos[content][0] for content in contents[usable].tolist()]
-    scores = unrelated_scores(np.concatenate(asked, axis=1), _unit(vectors[pooled][usable]), shown)
-    if len(scores) < LEAST * (LEAST - 1) // 4:
-        return None
+    found = {part: _unit(index.compared(vectors[part][usable])) for part, index in indexes.items()}
+    scores = unrelated_scores(_side_by_side(found, weights), shown)
     return Chance(fit_tail(scores), len(scores), round(count * len(contents) / len(sample)), count)
 
 
-def unrelated_scores(vectors: np.ndarray, pooled: np.ndarray, photos: Sequence[PhotoRecord]) -> np.ndarray:
-    """The scores, float32, of all pairs of n photos but those that are known to be related.
+def distinct(pooled: np.ndarray) -> np.ndarray:
+    """Which of the vectors (n, d) of the pooled part count: int64, ascending. Of copies the first; none of zeros.
 
-    vectors: (n, d) whose inner products are the scores; pooled: (n, e) of unit length, by which copies are told.
+    A picture of one colour may have zeros: it is like nothing.
     """
+    units = _unit(pooled)
+    numbers = np.arange(len(units))
+    counts = [
+        ~((units[start : start + BLOCK] @ units.T > COPY) & (numbers < numbers[start : start + BLOCK, None])).any(
+            axis=1
+        )
+        for start in range(0, len(units), BLOCK)
+    ]
+    return np.flatnonzero(np.concatenate([*counts, np.zeros(0, bool)]) & units.any(axis=1))
+
+
+def _side_by_side(vectors: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
+    """Rows whose inner products are the weighted means of the parts' cosines."""
+    total = sum(weights.values())
+    return np.concatenate([math.sqrt(weight / total) * vectors[part] for part, weight in weights.items()], axis=1)
+
+
+def unrelated_scores(vectors: np.ndarray, photos: Sequence[PhotoRecord]) -> np.ndarray:
+    """The scores, float32, of all pairs of photos (n) but those of one folder or day; vectors: (n, d), whose inner products."""
     events = [ids for ids in (_folders(photos), _days(photos)) if _leave_half(ids)]
     numbers = np.arange(len(photos))
     found = []
     for start in range(0, len(photos), BLOCK):
         rows = slice(start, start + BLOCK)
-        unrelated = (numbers > numbers[rows, None]) & (pooled[rows] @ pooled.T <= COPY)
+        unrelated = numbers > numbers[rows, None]
         for ids in events:
             unrelated &= ids[rows, None] != ids
         found.append((vectors[rows] @ vectors.T)[unrelated])
@@ -191,9 +217,13 @@ def _name(library: Library) -> str:
     return f"chance/{library.space_id}"
 
 
-def _key(weights: Mapping[str, float]) -> str:
+def _key(weights: Mapping[str, float], indexes: Mapping[str, VectorIndex]) -> str:
+    """A weighting, and how each part is whitened."""
     total = sum(weights.values())
-    return " ".join(f"{part}:{weights[part] / total:.4f}" for part in sorted(weights) if weights[part] > 0)
+    whitened = {part: index.whitening.digest for part, index in indexes.items() if index.whitening is not None}
+    return " ".join(
+        f"{part}{whitened.get(part, '')}:{weight / total:.4f}" for part, weight in sorted(weights.items()) if weight > 0
+    )
 
 
 def _kept(library: Library, key: str) -> Chance | None:
