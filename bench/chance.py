@@ -96,8 +96,11 @@ def several(whole: Pictures, like: str) -> list[float]:
 
 
 def usefulness(test: Vectors, train: Vectors) -> tuple[float, float, float]:
-    """(share of the ten nearest beyond the chance line, which of these are of the query's class, which of the others)."""
+    """Of a plain search's ten nearest: (the share beyond the chance line, how many of these are of the class, of the others)."""
     library, asked = unit(train.parts()[train.pooled]), unit(test.parts()[test.pooled])
+    whitening = fit_whitening(library)
+    assert whitening is not None
+    library, asked = whitening.of(library), whitening.of(asked)
     photos = [PhotoRecord(at, path, "present") for at, path in enumerate(train.paths.tolist())]
     tail = fit_tail(unrelated_scores(library, photos))
     scores = asked @ library.T
@@ -147,7 +150,7 @@ def main(cache: Path, models: Sequence[str], splits: int) -> None:
     )
     for (name, data), whole in libraries.items():
         if data == "caltech101":
-            for like in ("colour", "subject"):
+            for like in ("colour", "subject", "whitened"):
                 click.echo(f"| {name} | {like} | " + " | ".join(f"{rate:.1f}" for rate in several(whole, like)) + " |")
     click.echo(
         "\n| network | of ten neighbours beyond the line | of these of the class | of the others |\n|---|--:|--:|--:|"

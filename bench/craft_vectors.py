@@ -15,6 +15,7 @@ import click
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from index.sample import FINISHED, make_sample
 from regconv.backbone import Backbone, load_backbone
 from regconv.errors import UnreadableImage
 from regconv.images import open_image, prepare
@@ -62,7 +63,7 @@ def data() -> Path:
 
 
 def extracted(model: str, name: str, cache: Path) -> Vectors:
-    """The vectors of "train", "test", "photos" or "versions" (near duplicates and edits among photos), from the cache or new."""
+    """The vectors of "train", "test", "photos", "sample" or "versions" (of pictures, among photos), from the cache or new."""
     label = re.sub(r"\W+", "-", model).strip("-")
     file = cache / f"{label}.{name}.npz"
     if not file.exists():
@@ -88,6 +89,10 @@ def _listed(name: str, cache: Path) -> tuple[list[Path], list[str]]:
     if name in ("train", "test"):
         paths = sorted((data() / "caltech101" / name).glob("*/*.jpg"))
         return paths, [path.parent.name for path in paths]
+    if name == "sample":
+        make_sample(cache / "sample")
+        paths = sorted(path for path in (cache / "sample").iterdir() if path.name != FINISHED)
+        return paths, [re.split(r"[-.]", path.name)[0] for path in paths]
     photos = sorted((data() / "photos").glob("*.JPEG"))
     if name == "photos":
         return photos, [path.stem for path in photos]
