@@ -155,12 +155,17 @@ class TestStrongestChannels:
         assert [one.higher_than for one in unusual] == [1.0, 6 / len(contents)]
 
     def test_of_channels_that_are_higher_than_all_the_further_first(self, library: Library, fill: Fill) -> None:
-        fill(library, {f"/p/{number}.jpg": [100 + number, 100 + 10 * number, 1] for number in range(5)})
-        odd = fill(library, {"/p/odd.jpg": [160, 170, 1]})[0]
+        fill(library, {f"/p/{number}.jpg": [100 + 10 * number, 100 + number, 1] for number in range(5)})
+        odd = fill(library, {"/p/odd.jpg": [170, 160, 1]})[0]
         photo = library.catalog.photos([odd], Filter(), library.space_id)[odd][0].id
         unusual = strongest_channels(library, photo, by="unusual")
-        assert [one.channel for one in unusual][:2] == [RED, GREEN]
+        assert [one.channel for one in unusual][:2] == [GREEN, RED]
         assert [one.higher_than for one in unusual][:2] == [1.0, 1.0]
+
+    def test_even_values_are_not_lower(self, library: Library, fill: Fill) -> None:
+        contents = fill(library, {f"/p/{number}.jpg": [50, 7, 90] for number in range(4)})
+        photo = library.catalog.photos(contents[:1], Filter(), library.space_id)[contents[0]][0].id
+        assert {one.higher_than for one in strongest_channels(library, photo)} == {0.0}
 
     def test_the_sample_is_bounded_and_the_same_each_time(self, library: Library, fill: Fill) -> None:
         contents = fill(library, {f"/p/{number:05}.jpg": [number % 251, 7, 90] for number in range(SAMPLE + 900)})

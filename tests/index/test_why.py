@@ -68,6 +68,8 @@ def test_of_two_photos_every_part_sums_and_agrees_with_what_is_stored(known: Lib
     assert why.part == known.space.pooled
     assert why.empty == []
     held(why)
+    strides = {info.name: info.stride for info in known.description.stages}
+    assert [part.grid.stride for part in why.parts] == [strides.get(part.name, 16) for part in why.parts]
     for part in why.parts:
         assert part.stored_cosine is not None
         assert part.stored_cosine == pytest.approx(part.cosine, abs=1e-3)
