@@ -55,6 +55,10 @@ class Indexes:
             self._held[part] = held
             return held.index
 
+    def compared(self, part: str, vectors: np.ndarray) -> np.ndarray:
+        """Vectors (n, width) of a part as they are stored, in the form in which its index compares them."""
+        return self.of(part).compared(vectors) if part == self.pooled else vectors
+
     def save(self) -> None:
         """Keep the indexes that are in memory as files, so that the next start need not build them.
 

@@ -29,8 +29,9 @@ PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
 }
 LONG_SIDE = 640  # pixels
-ROTATED_90 = 6  # EXIF orientation: to be turned clockwise for viewing
-ORIENTATION = 0x0112
+ON_ITS_SIDE = "-on-its-side.jpg"
+UPRIGHT, ROTATED_90 = 1, 6  # EXIF orientations; the second is to be turned clockwise for viewing
+ORIENTATION, DETAILS, TAKEN = 0x0112, 0x8769, 0x9003  # EXIF tags
 FINISHED = "finished.txt"
 
 
@@ -38,24 +39,26 @@ def make_sample(folder: Path) -> int:
     """How many pictures the sample library in `folder` has; they are written where they are not there yet.
 
     Each photograph becomes eleven files: itself, re-encoded, lying on its side with an EXIF note, mirrored, turned, brighter,
-    small, and four crops. The same bytes every time.
+    small, and four crops. What was made of one photograph bears the date of one day, which is ours, not the photographer's.
+    The same bytes every time.
     """
     count = len(PHOTOGRAPHS) * len(VARIANTS)
     if (folder / FINISHED).exists():
         return count
     folder.mkdir(parents=True, exist_ok=True)
     source = Path(_skimage_data())
-    for name, file in PHOTOGRAPHS.items():
+    for day, (name, file) in enumerate(PHOTOGRAPHS.items(), start=1):
         photograph = open_image(source / file)
         photograph.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
-        for ending, picture, options in _variants(photograph, seed=sum(name.encode())):
-            picture.save(folder / f"{name}{ending}", **options)
+        for hour, (ending, picture, options) in enumerate(_variants(photograph, seed=sum(name.encode())), start=8):
+            exif = _exif(f"2024:05:{day:02} {hour:02}:00:00", ROTATED_90 if ending == ON_ITS_SIDE else UPRIGHT)
+            picture.save(folder / f"{name}{ending}", exif=exif, **options)
     (folder / FINISHED).write_text(f"{count} pictures made from the photographs of scikit-image.\n")
     return count
 
 
 VARIANTS = (
-    ".jpg", "-again.jpg", "-on-its-side.jpg", "-mirrored.jpg", "-turned.png", "-brighter.webp", "-small.jpg",
+    ".jpg", "-again.jpg", ON_ITS_SIDE, "-mirrored.jpg", "-turned.png", "-brighter.webp", "-small.jpg",
     "-crop-1.jpg", "-crop-2.jpg", "-crop-3.jpg", "-crop-4.webp",
 )  # fmt: skip
 
@@ -67,13 +70,11 @@ def photographs() -> list[str]:
 
 def _variants(photograph: Image.Image, seed: int) -> Iterator[tuple[str, Image.Image, dict]]:
     """(end of the file name, picture, how to save it)."""
-    rotated = Image.Exif()
-    rotated[ORIENTATION] = ROTATED_90
     width, height = photograph.size
     pictures: dict[str, tuple[Image.Image, dict]] = {
         ".jpg": (photograph, {"quality": 92}),
         "-again.jpg": (photograph, {"quality": 80}),
-        "-on-its-side.jpg": (photograph.transpose(Image.Transpose.ROTATE_90), {"quality": 92, "exif": rotated}),
+        ON_ITS_SIDE: (photograph.transpose(Image.Transpose.ROTATE_90), {"quality": 92}),
         "-mirrored.jpg": (ImageOps.mirror(photograph), {"quality": 92}),
         "-turned.png": (photograph.transpose(Image.Transpose.ROTATE_180), {}),
         "-brighter.webp": (ImageEnhance.Brightness(photograph).enhance(1.4), {"quality": 85}),
@@ -88,6 +89,13 @@ def _variants(photograph: Image.Image, seed: int) -> Iterator[tuple[str, Image.I
     for ending in VARIANTS:
         picture, options = pictures[ending]
         yield ending, picture, options
+
+
+def _exif(taken: str, orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    exif.get_ifd(DETAILS)[TAKEN] = taken
+    return exif
 
 
 def _skimage_data() -> str:

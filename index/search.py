@@ -77,6 +77,8 @@ def like(library: Library, kind: str) -> dict[str, float]:
     """Part weights of a preset: colour asks the first stage, subject the pooled part, pattern and parts in between."""
     stages = [name for name in library.space.names if name != library.space.pooled]
     steps = [*stages, library.space.pooled]
+    if kind not in LIKE:
+        raise LibraryError(f"There is no preset {kind!r}. There are {', '.join(LIKE)}.")
     position = round(LIKE.index(kind) * (len(steps) - 1) / (len(LIKE) - 1))
     return {steps[position]: 1.0}
 

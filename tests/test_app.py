@@ -107,10 +107,43 @@ def test_search_with_minus_stages_folder_and_words(app: App, indexed: Path, samp
         "cat"
     )
     assert search(app, indexed, sample / "cat.jpg", "--folder", sample / "none") == []
-    assert app("search", sample / "cat.jpg", "--library", indexed, "-k", "1").stdout.split() == [
-        "1.0000",
-        str(sample / "cat.jpg"),
-    ]
+
+
+def test_search_says_what_its_scores_mean(app: App, indexed: Path, sample: Path) -> None:
+    found = search(app, indexed, sample / "cat.jpg", "-k", "154")
+    rarities = [one["one_in"] for one in found]
+    assert rarities == sorted(rarities, reverse=True)
+    assert rarities[0] > 10 * rarities[-1]
+    beyond = [one["beyond_chance"] for one in found]
+    assert beyond == sorted(beyond, reverse=True)
+    assert {Path(one["path"]).stem for one in found if one["beyond_chance"]} >= {"cat", "cat-again", "cat-small"}
+    lines = app("search", sample / "cat.jpg", "--library", indexed, "-k", "154").stdout.splitlines()
+    assert lines[0].startswith("1.0000  1 in")
+    assert lines[0].endswith(str(sample / "cat.jpg"))
+    assert lines[sum(beyond)].startswith("------")
+    assert len(lines) == 155
+    several = search(app, indexed, sample / "cat.jpg", sample / "coffee.jpg", "-k", "2")
+    assert [one["one_in"] for one in several] == [None, None]
+
+
+def test_search_by_words_alone_and_beside_a_picture(app: App, indexed: Path, sample: Path) -> None:
+    listed = json.loads(app("words", "--library", indexed, "--json").stdout)["words"]
+    assert sum(entry["photos"] for entry in listed) == 154
+    word = listed[0]["word"].split(",")[0]
+    some = json.loads(app("words", word[:3].upper(), "--library", indexed, "--json").stdout)["words"]
+    assert listed[0] in some
+    assert len(some) < len(listed)
+    found = search(app, indexed, "--label", word, "-k", "154")
+    assert len(found) >= listed[0]["photos"]
+    assert found[0]["score"] > 0.2
+    beside = search(app, indexed, sample / "cat.jpg", "--label", word, "-k", "154")
+    sure = {one["photo_id"] for one in found if one["score"] >= 0.2}
+    assert {one["photo_id"] for one in beside} == sure
+    nothing = app("search", sample / "cat.jpg", "--folder", sample / "none", "--library", indexed)
+    assert "none with folder" in nothing.stdout
+    for arguments in (["search"], ["search", "--label", word, "--like", "colour"]):
+        app(*arguments, "--library", indexed, expect=2)
+    assert "Nearly" in app("search", "--label", word[:-1] + "xq", "--library", indexed, expect=1).stderr
 
 
 def test_classify_gives_probabilities_and_names_bad_files(app: App, indexed: Path, sample: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +12,12 @@ from ui import terminal
 from ui.command_line import Answer, Settings, verb
 
 if TYPE_CHECKING:
+    from index.chance import Chance
     from index.library import Library
+    from index.search import Neighbour
 
 LIKE = ("colour", "pattern", "parts", "subject")
+CHANCE_LINE = "------  below: no more alike than chance alone would bring in a library of this size"
 
 
 @verb
@@ -44,6 +48,7 @@ def search(
     "--label cat" means every label with such a name ("tabby, tabby cat") and the words that you taught.
     """
     from index.bounds import filter_of, why_none
+    from index.chance import chance_of
     from index.search import find_similar
     from index.word_search import find_named
     from index.words import named
@@ -66,11 +71,11 @@ def search(
             answer = find_named(library, names, k=k, where=bounds)
         milliseconds = (time.perf_counter() - start) * 1000
         none = "" if answer.neighbours else why_none(library, bounds, names)
-    found: list[dict[str, Any]] = [
-        {"photo_id": n.photo.id, "path": n.photo.path, "score": round(n.score, 6)} for n in answer.neighbours
-    ]
+        # Of one picture alone: a query of several is a mean, which lies nearer to everything.
+        chance = chance_of(library, weights) if len(images) == 1 and not minus and answer.neighbours else None
+    found = [_neighbour(one, chance) for one in answer.neighbours]
     document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
-    return Answer(document, "\n".join(f"{n['score']:.4f}  {terminal.shown(n['path'])}" for n in found) or none)
+    return Answer(document, "\n".join(_lines(found)) or none)
 
 
 @verb
@@ -84,6 +89,22 @@ def words(settings: Settings, start: str) -> Answer:
     document = [{"word": word, "photos": count, "kind": kind} for word, count, kind in known]
     text = "\n".join(f"{count:7}  {word}{'  (taught)' * (kind == 'taught')}" for word, count, kind in known)
     return Answer({"words": document}, text or "No photo is called so." * bool(start) or "No photo is called anything.")
+
+
+def _neighbour(neighbour: Neighbour, chance: Chance | None) -> dict[str, Any]:
+    meaning = {"one_in": None, "beyond_chance": None} if chance is None else chance.meaning(neighbour.score)
+    return {"photo_id": neighbour.photo.id, "path": neighbour.photo.path, "score": round(neighbour.score, 6)} | meaning
+
+
+def _lines(found: list[dict[str, Any]]) -> Iterator[str]:
+    """A line each, and one between those that say something and those that chance alone would bring."""
+    above = True
+    for one in found:
+        if above and one["beyond_chance"] is False:
+            yield CHANCE_LINE
+            above = False
+        rare = "" if one["one_in"] is None else f"1 in {one['one_in']:<9,}  "
+        yield f"{one['score']:.4f}  {rare}{terminal.shown(one['path'])}"
 
 
 def _weights(library: Library, stages: str | None, like: str | None) -> dict[str, float] | None:

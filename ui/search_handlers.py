@@ -1,0 +1,147 @@
+"""What the page's search does, as plain functions on plain values: pictures and words in, photos with their meaning out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from index.bounds import filter_of, why_none
+from index.chance import Chance, chance_of
+from index.chance import why_none as why_no_meaning
+from index.errors import LibraryError
+from index.library import Library
+from index.look import Example
+from index.search import (
+    Answer,
+    Neighbour,
+    example_of_file,
+    example_of_photo,
+    find_similar,
+    like,
+    stage_weights,
+)
+from index.word_search import find_named
+from index.words import known_words, named
+from regconv.errors import RegconvError
+
+PAGE = 24  # pictures of an answer
+COPIES = 4  # photos of one content that are expected: more are asked for where there are more
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A query: photos of the library and files to be like and unlike, words, what kind of similar, and where to look."""
+
+    photos: Sequence[int] = ()
+    files: Sequence[str] = ()
+    unlike_photos: Sequence[int] = ()
+    unlike_files: Sequence[str] = ()
+    words: Sequence[str] = ()
+    like: str | None = None  # colour, pattern, parts or subject
+    stages: Sequence[float] = ()  # or free weights
+    folder: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    camera: str | None = None
+    start: int = 0
+    count: int = PAGE
+
+
+@dataclass(frozen=True)
+class FoundPicture:
+    """A content of the answer: one photo of it, the other photos of the same bytes, and what its score means."""
+
+    photo_id: int
+    name: str  # the file's, without folders
+    score: float
+    copies: tuple[int, ...] = ()
+    meaning: str | None = None  # "1 in 12,000 unrelated pairs look this alike"
+    beyond_chance: bool | None = None  # None where nothing is known of chance
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of an answer. `problem` says what could not be done, `hint` why there is nothing, `unknown` why no meaning."""
+
+    pictures: list[FoundPicture] = field(default_factory=list)
+    more: bool = False
+    exact: bool = True
+    problem: str | None = None
+    hint: str | None = None
+    unknown: str | None = None
+
+
+def search(library: Library, ask: Ask) -> Found:
+    """One page of the photos that are asked for, copies folded."""
+    try:
+        return _search(library, ask)
+    except (LibraryError, RegconvError) as error:
+        return Found(problem=str(error))
+
+
+def words(library: Library, start: str = "", limit: int = 50) -> list[tuple[str, int, str]]:
+    """(word, how many contents, "taught" or "label"): what photos are called, for a field that completes what is typed."""
+    return known_words(library, start)[:limit]
+
+
+def _search(library: Library, ask: Ask) -> Found:
+    plus = _examples(library, ask.photos, ask.files)
+    minus = _examples(library, ask.unlike_photos, ask.unlike_files)
+    names = [named(library, word) for word in ask.words]
+    where = filter_of(ask.folder, ask.after, ask.before, ask.camera)
+    weights = _weights(library, ask)
+    if not plus and (minus or not names):
+        raise LibraryError("Say what to find: give a picture to be like, or a word.")
+    without = {example.content_id for example in plus if example.content_id is not None}
+    wanted, k = ask.start + ask.count + 1, (ask.start + ask.count + 1) * COPIES
+    while True:
+        if plus:
+            answer = find_similar(library, plus, minus, k=k, weights=weights, where=where, names=names, without=without)
+        else:
+            answer = find_named(library, names, k=k, where=where)
+        folded = _folded(answer)
+        if len(folded) >= wanted or len(answer.neighbours) < k:
+            break
+        k *= 4
+    single = len(plus) == 1 and not minus
+    chance = chance_of(library, weights) if single and folded else None
+    shown = [_picture(group, chance) for group in folded[ask.start : ask.start + ask.count]]
+    return Found(
+        shown, len(folded) >= wanted, answer.exact,
+        hint=None if folded else why_none(library, where, names),
+        unknown=why_no_meaning(library) if single and folded and chance is None else None,
+    )  # fmt: skip
+
+
+def _examples(library: Library, photos: Sequence[int], files: Sequence[str]) -> list[Example]:
+    return [example_of_photo(library, photo) for photo in photos] + [example_of_file(library, path) for path in files]
+
+
+def _weights(library: Library, ask: Ask) -> Mapping[str, float] | None:
+    if ask.like and ask.stages:
+        raise LibraryError("A preset and free weights say the same thing in two ways: give one of them.")
+    if ask.like:
+        return like(library, ask.like)
+    return stage_weights(library, ask.stages) if ask.stages else None
+
+
+def _folded(answer: Answer) -> list[list[Neighbour]]:
+    """The photos of each content together, in the answer's order."""
+    groups: dict[int | None, list[Neighbour]] = {}
+    for neighbour in answer.neighbours:
+        groups.setdefault(neighbour.photo.content_id, []).append(neighbour)
+    return list(groups.values())
+
+
+def _picture(group: list[Neighbour], chance: Chance | None) -> FoundPicture:
+    first, *copies = group
+    return FoundPicture(
+        first.photo.id,
+        os.path.basename(first.photo.path),
+        first.score,
+        tuple(copy.photo.id for copy in copies),
+        None if chance is None else chance.words(first.score),
+        None if chance is None else not chance.is_chance(first.score),
+    )
