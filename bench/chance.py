@@ -15,13 +15,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import click
 import numpy as np
 
 from bench.craft_vectors import Vectors, extracted, unit
 from index.chance import PAIRS_A_CLAIM, distinct, unrelated_scores
-from index.search import LIKE
+from index.library import Library
+from index.search import LIKE, like
 from index.tail import fit_tail
 from index.whitening import fit as fit_whitening
 from storage.records import PhotoRecord
@@ -41,11 +44,16 @@ class Pictures:
         return Pictures({name: rows[chosen] for name, rows in self.scored.items()}, [self.photos[at] for at in chosen])
 
 
+def presets(seen: Vectors) -> dict[str, dict[str, float]]:
+    """The part weights of each kind of similar, as a library of this network would have them."""
+    library = SimpleNamespace(space=SimpleNamespace(names=tuple(seen.parts()), pooled=seen.pooled))
+    return {kind: like(cast("Library", library), kind) for kind in LIKE}
+
+
 def pictures(vectors: Sequence[Vectors]) -> Pictures:
     """What a library of these would hold."""
     parts = {name: unit(np.concatenate([one.parts()[name] for one in vectors])) for name in vectors[0].parts()}
-    steps = [name for name in parts if name != vectors[0].pooled] + [vectors[0].pooled]
-    scored = {like: parts[steps[round(at * (len(steps) - 1) / (len(LIKE) - 1))]] for at, like in enumerate(LIKE)}
+    scored = {kind: parts[part] for kind, weights in presets(vectors[0]).items() for part in weights}
     scored["all parts alike"] = np.concatenate([len(parts) ** -0.5 * rows for rows in parts.values()], axis=1)
     whitening = fit_whitening(parts[vectors[0].pooled])
     if whitening is not None:
@@ -56,7 +64,7 @@ def pictures(vectors: Sequence[Vectors]) -> Pictures:
     return Pictures(scored, photos).some(distinct(parts[vectors[0].pooled]))
 
 
-def ratios(whole: Pictures, like: str, splits: int) -> tuple[np.ndarray, np.ndarray, int]:
+def ratios(whole: Pictures, kind: str, splits: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Held-out rate by what was said, (splits, len(ONE_IN)): of unrelated pairs, and of all; and the pairs of a half."""
     unrelated: list[list[float]] = []
     every: list[list[float]] = []
@@ -64,13 +72,13 @@ def ratios(whole: Pictures, like: str, splits: int) -> tuple[np.ndarray, np.ndar
     for seed in range(splits):
         order = np.random.default_rng(seed).permutation(len(whole.photos))
         fitted, held = (whole.some(half) for half in np.array_split(order, 2))
-        scores = unrelated_scores(fitted.scored[like], fitted.photos)
+        scores = unrelated_scores(fitted.scored[kind], fitted.photos)
         pairs = len(scores)
         tail = fit_tail(scores)
         lines = np.array([tail.score_at(1 / n) for n in ONE_IN])
-        both = held.scored[like] @ held.scored[like].T
+        both = held.scored[kind] @ held.scored[kind].T
         for found, shown in (
-            (unrelated, unrelated_scores(held.scored[like], held.photos)),
+            (unrelated, unrelated_scores(held.scored[kind], held.photos)),
             (every, both[np.triu_indices(len(both), 1)]),
         ):
             reached = [(shown >= line).mean() * n for line, n in zip(lines, ONE_IN, strict=True)]
@@ -78,12 +86,12 @@ def ratios(whole: Pictures, like: str, splits: int) -> tuple[np.ndarray, np.ndar
     return np.array(unrelated), np.array(every), pairs
 
 
-def several(whole: Pictures, like: str) -> list[float]:
+def several(whole: Pictures, kind: str) -> list[float]:
     """What becomes of "1 in 1,000" for queries of 1, 2 and 5 unlike pictures, and of one minus another: the rate that is true."""
     random = np.random.default_rng(0)
     fitted, held = (whole.some(half) for half in np.array_split(random.permutation(len(whole.photos)), 2))
-    line = fit_tail(unrelated_scores(fitted.scored[like], fitted.photos)).score_at(1 / 1000)
-    rows = held.scored[like]
+    line = fit_tail(unrelated_scores(fitted.scored[kind], fitted.photos)).score_at(1 / 1000)
+    rows = held.scored[kind]
     folders = np.array([os.path.dirname(photo.path) for photo in held.photos])
     rates = []
     for signs in ([1], [1, 1], [1] * 5, [1, -1]):
@@ -133,10 +141,10 @@ def main(cache: Path, models: Sequence[str], splits: int) -> None:
         libraries[name, "photos"] = pictures([extracted(model, "photos", cache)])
     said: dict[str, list[float]] = {}
     for (name, data), whole in libraries.items():
-        for like in whole.scored:
-            unrelated, every, pairs = ratios(whole, like, splits)
+        for kind in whole.scored:
+            unrelated, every, pairs = ratios(whole, kind, splits)
             cells = [cell(unrelated[:, at], pairs, n) for at, n in enumerate(ONE_IN)]
-            click.echo(f"| {name} | {data} | {like} | {' | '.join(cells)} | {every[:, 2].mean():.2f} |")
+            click.echo(f"| {name} | {data} | {kind} | {' | '.join(cells)} | {every[:, 2].mean():.2f} |")
             for at, n in enumerate(ONE_IN):
                 if pairs >= PAIRS_A_CLAIM * n:
                     said.setdefault(f"1 in {n:,}", []).extend(unrelated[:, at])
@@ -150,8 +158,8 @@ def main(cache: Path, models: Sequence[str], splits: int) -> None:
     )
     for (name, data), whole in libraries.items():
         if data == "caltech101":
-            for like in ("colour", "subject", "whitened"):
-                click.echo(f"| {name} | {like} | " + " | ".join(f"{rate:.1f}" for rate in several(whole, like)) + " |")
+            for kind in ("colour", "subject", "whitened"):
+                click.echo(f"| {name} | {kind} | " + " | ".join(f"{rate:.1f}" for rate in several(whole, kind)) + " |")
     click.echo(
         "\n| network | of ten neighbours beyond the line | of these of the class | of the others |\n|---|--:|--:|--:|"
     )

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from skimage.color import rgb2lab
 
+from bench.chance import presets
 from bench.craft_vectors import Vectors, extracted, unit
 from index.search import LIKE
 from index.whitening import fit
@@ -61,14 +62,13 @@ def shape(picture: np.ndarray) -> np.ndarray:
     cell = np.arange(SIDE) * CELLS // SIDE
     place = (cell[:, None] * CELLS + cell) * DIRECTIONS + direction
     sums = np.bincount(place.ravel(), np.hypot(down, right).ravel(), CELLS * CELLS * DIRECTIONS)
-    return (sums / max(np.linalg.norm(sums), 1e-9)).astype(np.float32)
+    return unit(sums[None])[0]
 
 
 def definitions(seen: Vectors, more: Sequence[str]) -> dict[str, dict[str, float]]:
     """Part weights by name: the presets as index.search has them, all parts alike, and `more`."""
     names = list(seen.parts())
-    steps = [name for name in names if name != seen.pooled] + [seen.pooled]
-    found = {like: {steps[round(at * (len(steps) - 1) / (len(LIKE) - 1))]: 1.0} for at, like in enumerate(LIKE)}
+    found = presets(seen)
     found["all parts alike"] = dict.fromkeys(names, 1.0)
     for text in more:
         weights = dict(zip(names, map(float, text.split(",")), strict=True))

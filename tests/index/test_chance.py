@@ -169,6 +169,20 @@ def test_a_library_that_cannot_be_written_to_fits_for_itself(
     assert chance_of(library) is known
 
 
+def test_another_space_has_its_own(library: Library, fill: Fill) -> None:
+    put(fill, library, units(50))
+    known = chance_of(library)
+    shadow = library.shadow(library.described("other"))
+    assert shadow.space_id != library.space_id
+    assert chance_of(shadow) is None  # nothing is embedded there yet
+    put(fill, shadow, units(60, seed=5), start=100)
+    other = chance_of(shadow)
+    assert known is not None
+    assert other is not None
+    assert (known.fitted, other.fitted) == (50, 60)
+    assert chance_of(library) is known
+
+
 def test_the_catalogue_keeps_a_few_weightings(library: Library, fill: Fill) -> None:
     put(fill, library, units(40))
     for weight in range(1, 15):
