@@ -33,7 +33,7 @@ def strongest_text(document: dict[str, Any]) -> str:
     """The channels that a picture excites most."""
     lines = [f"{shown(document['path'])}, {document['stage']}:"]
     for one in document["channels"]:
-        share = "" if one["higher_than"] is None else f"  higher than in {one['higher_than']:.1%} of the library"
+        share = "" if one["higher_than"] is None else f"  higher than in {one['higher_than']:.1%} of other photos"
         lines.append(f"  channel {one['channel']:>4}  {one['value']:10.4f}{share}")
     return "\n".join(lines)
 

@@ -99,7 +99,7 @@ def test_channels_of_a_picture_and_photos_of_a_channel(run: Run, photo_folder: P
     assert text.rstrip().endswith("moon.jpg")
     text, _ = run("channels", moon, "--stage", "stage1", "-k", "2")
     assert text.splitlines()[0].endswith("moon.jpg, stage1:")
-    assert text.count("higher than in") == 2
+    assert text.count("of other photos") == 2
 
 
 def test_channels_within_a_filter_that_no_photo_meets(run: Run, tmp_path: Path) -> None:
