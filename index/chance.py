@@ -28,7 +28,7 @@ import numpy as np
 from index.library import Library, OpenSpace
 from index.tail import Tail, fit_tail
 from index.vectors import VectorIndex
-from storage.errors import ReadOnly
+from storage.errors import CatalogError
 from storage.records import Filter, PhotoRecord
 
 SAMPLE = 4096  # contents
@@ -238,5 +238,5 @@ def _keep(library: Library, key: str, chance: Chance) -> None:
     kept = json.loads(library.catalog.setting(_name(library)) or "{}")
     kept.pop(key, None)
     kept = dict([*kept.items(), (key, asdict(chance))][-KEPT:])
-    with suppress(ReadOnly):  # then it is in memory only
+    with suppress(CatalogError):  # read-only, or its disk is full: what was fitted stays in memory
         library.catalog.remember(_name(library), json.dumps(kept))

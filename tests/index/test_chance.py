@@ -17,7 +17,7 @@ from index.tail import Tail, fit_tail
 from index.whitening import fit as fit_whitening
 from regconv.backbone import load_backbone
 from regconv.images import prepare
-from storage.errors import ReadOnly
+from storage.errors import CatalogError, ReadOnly
 from storage.records import PhotoRecord
 
 DATA = os.environ.get("REGCONV_DATA")
@@ -153,13 +153,14 @@ def test_it_is_kept_until_the_library_has_changed_by_a_quarter(
     assert grown.fitted == 126
 
 
+@pytest.mark.parametrize("error", [ReadOnly, CatalogError])  # the latter of a full disk
 def test_a_library_that_cannot_be_written_to_fits_for_itself(
-    library: Library, fill: Fill, monkeypatch: pytest.MonkeyPatch
+    library: Library, fill: Fill, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     put(fill, library, units(50))
 
     def refuse(key: str, value: str) -> None:
-        raise ReadOnly("no")
+        raise error("no")
 
     monkeypatch.setattr(library.catalog, "remember", refuse)
     known = chance_of(library)
