@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Iterator
 
 from index.decode import Decoded, DecodeTask, Failure, Known
+from index.job import KEPT_FAILURES
 from index.library import Library
 from index.pending import Pending
 from storage.records import FileStamp
 from storage.spaces import MissingContent
 
 PAGE = 1000  # contents in memory at a time
-KEPT_FAILURES = 1000  # in the report; all are counted
 CHANGED = "has other bytes than when it was indexed; `index` on its folder takes it up"
 
 
@@ -27,7 +27,7 @@ class Filling:
         self.shadow = shadow
         self.built = 0
         self.failed = 0
-        self.failures: list[dict[str, str]] = []  # {"path", "reason"} of the first KEPT_FAILURES
+        self.failures: list[dict[str, str]] = []  # {"path", "reason"} of the first KEPT_FAILURES; all are counted
         self.current: str | None = None
         self._pending = Pending(shadow, job_id)
         self._submitted: deque[tuple[MissingContent, list[FileStamp]]] = (

@@ -144,17 +144,20 @@ class _Switch:
         return self.catalog.active() == (self.shadow.space_id, self.shadow.model)
 
     def steps(self) -> Iterator[Progress]:
-        if not self.is_active:
+        is_another = self.shadow.space_id != self.library.space_id
+        if is_another:
             self.catalog.remember(SHADOW, str(self.shadow.space_id))
         self.total = self.catalog.lacking(self.shadow.space_id)
         yield self.progress(EMBEDDING)
-        yield from self._fill()
-        yield self.progress(FINISHING)
-        for _ in compact(self.shadow, self.job_id):
+        if self.total:
+            yield from self._fill()
+        if is_another or self.filling.built:
             yield self.progress(FINISHING)
-        self.shadow.index(self.shadow.space.pooled)
-        self.shadow.indexes.save()
-        if self.shadow.space_id != self.library.space_id:
+            for _ in compact(self.shadow, self.job_id):
+                yield self.progress(FINISHING)
+            self.shadow.index(self.shadow.space.pooled)
+            self.shadow.indexes.save()
+        if is_another:
             yield self.progress(CHECKING)
             for check in checked(self.shadow):
                 self.checks.append(vars(check))
@@ -178,9 +181,9 @@ class _Switch:
         command = switch_command(self.shadow.folder, self.shadow.model)
         if lacking:
             return (
-                f"{lacking} pictures have no vectors of {self.shadow.model}, because their files could not be read. Bring the "
-                f"files back (is a disk not mounted?) or run `index` on their folders, so that what was deleted counts as gone; "
-                f"then {command} makes the rest. With --anyway it goes without them: no search finds them until then."
+                f"Pictures without vectors of {self.shadow.model}: {lacking}, because their files could not be read. Bring them "
+                f"back (is a disk not mounted?) or run `index` on their folders, so that what was deleted counts as gone; then "
+                f"{command} makes the rest. --anyway goes without them: no search finds them until then."
             )
         if ill := [f"{check['name']} ({check['detail']})" for check in self.checks if not check["ok"]]:
             return f"{self.shadow.model} did not pass its checks: {'; '.join(ill)}. `doctor` may say more; --anyway takes it."

@@ -161,9 +161,11 @@ def test_what_is_refused_says_why_and_changes_nothing(
     report = here("switch-model", other, expect=1)
     assert (report["active"], report["built"], report["failed_count"]) == (False, 39, 1)
     assert report["failed"][0]["path"] == str(photos / FIRST)
-    assert "1 pictures have no vectors of" in report["problem"]
+    assert "Pictures without vectors of" in report["problem"]
     assert program.main(["switch-model", str(other), "--anyway", "--library", str(tmp_path / "library")]) == 0
-    assert f"{other} answers, for 39 photos. 1 photos have no vectors of it" in capsys.readouterr().out
+    assert (
+        f"{other} answers, for 39 photos. Without vectors of it, and so not found: 1 photo." in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("wrong", [(), ("a", "--back"), ("--back", "--status"), ("--back", "--anyway")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,16 +57,16 @@ def switch_view(library: Library) -> SwitchView:
     progress, report = job.get("progress") or {}, job.get("report") or {}
     is_running = job.get("state") == "running"
     spaces = [
-        SpaceView(space["model"], space["role"], space["vectors"], space["lacking"], space["bytes"])
+        SpaceView(_name(space["model"]), space["role"], space["vectors"], space["lacking"], space["bytes"])
         for space in status["spaces"]
     ]
     return SwitchView(
-        status["model"],
+        _name(status["model"]),
         status["photos"],
         spaces,
         status["previous"] is not None,
         is_running,
-        job.get("model"),
+        _name(job.get("model") or "") or None,
         progress.get("done", 0),
         progress.get("total"),
         progress.get("images_per_second") if is_running else None,
@@ -96,6 +97,11 @@ def go_back(library: Library) -> str | None:
 def forget_others(library: Library) -> str | None:
     """Give up the vectors of all models but the one that answers; None, or why that was refused."""
     return _refusal(lambda: forget_spaces(library))
+
+
+def _name(model: str) -> str:
+    """A hub name, or the last part of a folder: pages show no paths of the computer."""
+    return os.path.basename(model) if os.path.isabs(model) else model
 
 
 def _refusal(act: Callable[[], Any]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ui.job_words import photos
 from ui.terminal import duration, shown
 
 ROLES = {"active": "answers", "previous": "--back", "building": "half built", "kept": "kept"}
@@ -15,7 +16,7 @@ def switch_text(report: dict[str, Any]) -> str:
     more = report["failed_count"] - len(report["failed"])
     lines += [f"and {more} more."] if more else []
     lines += [f"{'ok ' if check['ok'] else 'NOT'}  {check['name']}: {check['detail']}" for check in report["checks"]]
-    lines.append(f"{report['built']} pictures embedded in {duration(report['seconds'])}.")
+    lines.append(f"Embedded: {photos(report['built'])}, in {duration(report['seconds'])}.")
     if not report["active"]:
         return "\n".join([*lines, f"Not switched, the old model answers: {report['problem']}"])
     lines.append(_answers(report))
@@ -58,14 +59,14 @@ def lacking_note(report: dict[str, Any]) -> str | None:
     if not report["without"]:
         return None
     return (
-        f"{report['without']} photos have no vectors of it and are not found: `switch-model {shown(report['model'])}` "
-        "or `index` on their folders makes them."
+        f"Without vectors of it, and so not found: {photos(report['without'])}. `switch-model {shown(report['model'])}` or "
+        "`index` on their folders makes them."
     )
 
 
 def _answers(report: dict[str, Any]) -> str:
     note = lacking_note(report)
-    return f"{shown(report['model'])} answers, for {report['photos']} photos." + (f" {note}" if note else "")
+    return f"{shown(report['model'])} answers, for {photos(report['photos'])}." + (f" {note}" if note else "")
 
 
 def _size(count: int) -> str:

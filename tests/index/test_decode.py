@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,17 @@ def test_known_bytes_are_not_decoded(decoder, tmp_path):
     assert list(decoder.decode([task])) == [Known(task, digest, 32, path.stat().st_mtime_ns)]
     (unknown,) = decoder.decode([DecodeTask(str(path), frozenset({"0" * 64}))])
     assert isinstance(unknown, Failure)
+
+
+def test_another_recipe_shares_the_workers(decoder, tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.linear_gradient("L").resize((160, 120)).convert("RGB").save(path)
+    before = decoder.picture(str(path)).picture
+    workers = {process.pid for process in psutil.Process().children(recursive=True)}
+    other = decoder.with_recipe(replace(RECIPE, size=RECIPE.size // 2))
+    np.testing.assert_array_equal(other.picture(str(path)).picture, prepare(path, other.recipe))
+    np.testing.assert_array_equal(decoder.picture(str(path)).picture, before)
+    assert {process.pid for process in psutil.Process().children(recursive=True)} <= workers
 
 
 def test_the_order_and_the_pairs(decoder, tmp_path):

@@ -133,11 +133,13 @@ def test_what_came_after_the_switch_is_missed_after_going_back_and_only_that_is_
     assert set(nearest(filled, "lemon")) == {"lemon", "lime"}
 
 
-def test_the_same_model_again_is_nothing_to_do(filled: Library) -> None:
+def test_the_same_model_again_is_nothing_to_do(filled: Library, open_library: Open) -> None:
     before = settings(filled)
+    filled = open_library(model=None)
     report = switch(filled, "colours")
     assert (report["active"], report["built"], report["previous"], report["checks"]) == (True, 0, None, [])
     assert settings(filled) == before
+    assert not {"backbone", "indexes"} & filled.opened.__dict__.keys()  # nothing was even loaded
 
 
 def test_an_empty_library_and_one_of_one_photo_are_switched_at_once(

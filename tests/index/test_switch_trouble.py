@@ -33,13 +33,13 @@ def test_a_photo_that_cannot_be_read_is_not_lost_by_the_way(filled: Library, pho
     report = switch(filled)
     assert (report["active"], report["built"], report["failed_count"]) == (False, 4, 1)
     assert [failure["path"] for failure in report["failed"]] == [str(photos / "red.png")]
-    assert "1 pictures have no vectors of grey" in report["problem"]
+    assert "Pictures without vectors of grey: 1, because" in report["problem"]
     assert "`python app.py switch-model grey --library " in report["problem"]
     assert (filled.follow().model, nearest(filled, "rose")) == ("colours", ["rose", "red"])
     assert examine(filled)["ok"]
     report = switch(filled, anyway=True)
     assert (report["active"], report["built"], report["without"]) == (True, 0, 1)
-    assert "1 pictures" in report["problem"]
+    assert "grey: 1, because" in report["problem"]
     assert nearest(filled, "rose", 9)[0] == "rose"
     assert "red" not in nearest(filled, "rose", 9)
     (photos.parent / "red.png").rename(photos / "red.png")

@@ -33,7 +33,7 @@ def test_the_page_goes_on_with_the_model_that_was_switched_to(
     assert switch_handlers.start_switch(runner, f" {other} ") is None
     runner.wait(120)
     view = switch_handlers.switch_view(own)
-    assert (view.model, view.photos, view.can_go_back, view.note) == (str(other), 14, True, None)
+    assert (view.model, view.photos, view.can_go_back, view.note) == (other.name, 14, True, None)
     assert (view.done, view.total, view.failed, view.problem) == (14, 14, [], None)
     result = handlers.look_at_upload(own, str(photo_folder / "coffee.jpg"))
     assert [sheet.name for sheet in result.sheets] == ["stem", "stage 1", "stage 2", "stage 3"]
