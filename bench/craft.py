@@ -1,11 +1,12 @@
 """What of retrieval's craft helps on our vectors, without labels and without training: one table over several networks.
 
-    REGCONV_DATA=... python -m bench.craft --cache DIR [--model starter --model FOLDER --unseen starter=NONE ...]
+    REGCONV_DATA=... python -m bench.craft --cache DIR [--model starter] [--half FOLDER ...]
 
 Each picture of caltech101/test asks over caltech101/train (mean average precision and precision at 10, apart for classes that
-the network was trained on and for those that it never saw); each version of a picture asks for the other versions, among the
-others, photos/ and caltech101/train. What is fitted is fitted on the vectors of the library that is searched. In brackets: the
-95 % interval of the difference to the plain search, by paired bootstrap over the queries, in points.
+the network was trained on and for those that it never saw, and "strangers": in a library of the latter only); each version of
+a picture asks for the other versions, among the others, photos/ and caltech101/train. --half: a network that was trained on
+every other class. What is fitted is fitted on the vectors of the library that is searched. In brackets: the 95 % interval of
+the difference to the plain search, by paired bootstrap over the queries, in points.
 """
 
 from __future__ import annotations
