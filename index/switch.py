@@ -15,7 +15,8 @@ from index.compact import compact, sweep
 from index.errors import LibraryError
 from index.generations import Generations
 from index.job import BEAT_S
-from index.library import Library, switch_command
+from index.library import Library
+from index.open_space import switch_command
 from index.progress import DONE, EMBEDDING, FINISHING, Progress, Rate
 from index.shadow import Filling
 from index.switch_checks import checked

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import app
-import index.library
+import index.open_space
 from index.errors import NothingIndexed
 from index.job import check_folders
 
@@ -23,7 +23,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def asked(model: str, **_: Any) -> None:
         raise AssertionError(f"{model} was asked for")
 
-    monkeypatch.setattr(index.library, "describe", asked)
+    monkeypatch.setattr(index.open_space, "describe", asked)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "file").write_text("no folder")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ui.job_words import photos
 from ui.terminal import duration, shown
 
 ROLES = {"active": "answers", "previous": "--back", "building": "half built", "kept": "kept"}
@@ -16,7 +15,7 @@ def switch_text(report: dict[str, Any]) -> str:
     more = report["failed_count"] - len(report["failed"])
     lines += [f"and {more} more."] if more else []
     lines += [f"{'ok ' if check['ok'] else 'NOT'}  {check['name']}: {check['detail']}" for check in report["checks"]]
-    lines.append(f"Embedded: {photos(report['built'])}, in {duration(report['seconds'])}.")
+    lines.append(f"Embedded: {_photos(report['built'])}, in {duration(report['seconds'])}.")
     if not report["active"]:
         return "\n".join([*lines, f"Not switched, the old model answers: {report['problem']}"])
     lines.append(_answers(report))
@@ -59,16 +58,20 @@ def lacking_note(report: dict[str, Any]) -> str | None:
     if not report["without"]:
         return None
     return (
-        f"Without vectors of it, and so not found: {photos(report['without'])}. `switch-model {shown(report['model'])}` or "
+        f"Without vectors of it, and so not found: {_photos(report['without'])}. `switch-model {shown(report['model'])}` or "
         "`index` on their folders makes them."
     )
 
 
 def _answers(report: dict[str, Any]) -> str:
     note = lacking_note(report)
-    return f"{shown(report['model'])} answers, for {photos(report['photos'])}." + (f" {note}" if note else "")
+    return f"{shown(report['model'])} answers, for {_photos(report['photos'])}." + (f" {note}" if note else "")
 
 
 def _size(count: int) -> str:
     """Bytes as a person says them."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _photos(count: int) -> str:
+    return f"{count:,} photo{'s' * (count != 1)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import index.library
+import index.open_space
 from tests.index.conftest import ColourBackbone, InlineDecoder, _describe
 
 
 def without_torch() -> None:
     """From now on libraries opened in this process need neither a network nor workers."""
-    index.library.describe = _describe
-    index.library.load_backbone = lambda description, device: ColourBackbone(description)
-    index.library.Decoder = InlineDecoder  # type: ignore[misc]
+    index.open_space.describe = _describe
+    index.open_space.load_backbone = lambda description, device: ColourBackbone(description)
+    index.open_space.Decoder = InlineDecoder  # type: ignore[misc]

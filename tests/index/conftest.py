@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import index.library
+import index.open_space
 from index.decode_worker import Decoded, DecodeTask, Failure, decode_file
 from index.job import index_folder
 from index.library import Library
@@ -78,8 +78,8 @@ def _describe(model: str, *, digest_cache: Path | None = None) -> Any:
 @pytest.fixture
 def open_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Library]]:
     """Opens the library in tmp_path/library, as often as it is called; all are closed at the end."""
-    monkeypatch.setattr(index.library, "describe", _describe)
-    monkeypatch.setattr(index.library, "load_backbone", lambda description, device: ColourBackbone(description))
+    monkeypatch.setattr(index.open_space, "describe", _describe)
+    monkeypatch.setattr(index.open_space, "load_backbone", lambda description, device: ColourBackbone(description))
     opened: list[Library] = []
 
     def open_one(**options: Any) -> Library:
@@ -178,7 +178,7 @@ class InlineDecoder:
             yield decode_file(task, self.recipe, Limits())
 
     def with_recipe(self, recipe: Recipe) -> InlineDecoder:
-        return InlineDecoder(recipe)
+        return type(self)(recipe)
 
     def picture(self, path: str) -> Decoded:
         result = decode_file(DecodeTask(path), self.recipe, Limits())
@@ -194,7 +194,7 @@ class InlineDecoder:
 @pytest.fixture
 def inline_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries that are opened in the test decode without worker processes."""
-    monkeypatch.setattr(index.library, "Decoder", InlineDecoder)
+    monkeypatch.setattr(index.open_space, "Decoder", InlineDecoder)
 
 
 @pytest.fixture
@@ -202,8 +202,8 @@ def two_models(open_library: Callable[..., Library], inline_decoder: None, monke
     """Libraries of the test know the models of two_models.py too."""
     from tests.index import two_models as models
 
-    monkeypatch.setattr(index.library, "describe", models.describe)
-    monkeypatch.setattr(index.library, "load_backbone", models.load_backbone)
+    monkeypatch.setattr(index.open_space, "describe", models.describe)
+    monkeypatch.setattr(index.open_space, "load_backbone", models.load_backbone)
 
 
 @pytest.fixture
@@ -222,9 +222,9 @@ def _lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _paint(photos / f"{colour}.png", colour)
     _paint(photos / "lost.png", "rose", seed=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index.library, "describe", _describe)
-        patch.setattr(index.library, "load_backbone", lambda description, device: ColourBackbone(description))
-        patch.setattr(index.library, "Decoder", InlineDecoder)
+        patch.setattr(index.open_space, "describe", _describe)
+        patch.setattr(index.open_space, "load_backbone", lambda description, device: ColourBackbone(description))
+        patch.setattr(index.open_space, "Decoder", InlineDecoder)
         with Library.open(folder / "library", model="colours", create=True) as library:
             list(index_folder(library, [str(photos)]))
             (photos / "lost.png").unlink()

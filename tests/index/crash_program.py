@@ -21,7 +21,7 @@ from sqlalchemy import Engine, event
 
 import index.compact
 import index.job
-import index.library
+import index.open_space
 import index.pending
 import index.vectors
 from index.indexes import Indexes
@@ -155,7 +155,7 @@ def job(order: dict[str, Any], told: int) -> None:
     steps = Steps(told, order)
     plant(steps)
     if "switch" in order:
-        index.library.describe, index.library.load_backbone = two_models.describe, two_models.load_backbone
+        index.open_space.describe, index.open_space.load_backbone = two_models.describe, two_models.load_backbone
     with Library.open(order["library"], model=None if "switch" in order else "colours", create=True) as library:
         steps.part = "switching" if "switch" in order else "indexing"
         does = switch_model(library, order["switch"]) if "switch" in order else index_folder(library, [order["folder"]])

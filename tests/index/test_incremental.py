@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 import index.compact
-import index.library
+import index.open_space
 import index.pending
 import regconv.images
 from index.doctor import examine
@@ -261,7 +261,7 @@ class Folders(FolderEvents):
 @pytest.fixture
 def machinery(monkeypatch: pytest.MonkeyPatch, open_library: Callable[..., Library]) -> None:
     """A torch-free library whose decoder is watched; several commits a run, and merges now and then."""
-    monkeypatch.setattr(index.library, "Decoder", WatchedDecoder)
+    monkeypatch.setattr(index.open_space, "Decoder", WatchedDecoder)
     monkeypatch.setattr(index.pending, "COMMIT_PHOTOS", 3)
     monkeypatch.setattr(index.compact, "SMALL_SHARDS", 3)
     monkeypatch.setattr(index.compact, "GRACE_S", -1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import index.library
+import index.open_space
 from index.errors import ModelMismatch, NoLibrary
 from index.job import index_folder
 from index.library import Library
@@ -85,7 +85,7 @@ def test_a_model_that_cannot_be_had_leaves_no_library(
     def missing(model: str, **_: Any) -> None:
         raise ModelNotFound(f"no {model}")
 
-    monkeypatch.setattr(index.library, "describe", missing)
+    monkeypatch.setattr(index.open_space, "describe", missing)
     with pytest.raises(ModelNotFound, match="no colours"):
         open_library(folder=tmp_path / "x")
     assert not (tmp_path / "x").exists()
@@ -114,16 +114,16 @@ def test_changed_model_files_are_refused_before_anything_is_embedded(
     open_library: Open, photos: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(open_library(), photos)
-    describe = index.library.describe
+    describe = index.open_space.describe
 
     def changed(model: str, **options: Any) -> Any:
         return SimpleNamespace(**vars(describe(model, **options)) | {"space": "another", "weights_digest": "another"})
 
-    monkeypatch.setattr(index.library, "describe", changed)
+    monkeypatch.setattr(index.open_space, "describe", changed)
     library = open_library()
     with pytest.raises(
         ModelMismatch,
-        match=r"model colours is not what it was.*\(weights changed\).*Put the old files.*`python app.py switch-model colours --library ",
+        match=r"model colours is not what it was.*\(weights changed\).*`python app.py switch-model colours --library ",
     ):
         next(index_folder(library, [str(photos)]))
     assert library.catalog.latest_job("index").state == "done"  # type: ignore[union-attr]  # no new job was begun
@@ -134,7 +134,7 @@ def test_what_is_stored_is_read_without_the_model(
     open_library: Open, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (red,) = fill(open_library(), {"/red.png": RED})
-    monkeypatch.delattr(index.library, "describe")
+    monkeypatch.delattr(index.open_space, "describe")
     library = open_library(create=False, model=None)
     assert library.space.parts == (("stage1", 3), ("stage2", 3))
     assert (library.space.pooled, library.label(1), library.label(9)) == ("stage2", "cold", "label 9")
@@ -160,7 +160,7 @@ def test_threads_that_ask_at_once_get_one_network_and_one_decoder(
         return made[-1]
 
     together = threading.Event()
-    monkeypatch.setattr(index.library, "load_backbone", load)
+    monkeypatch.setattr(index.open_space, "load_backbone", load)
     library = open_library()
     library.space_id, library.description  # noqa: B018
     got: list[Any] = []

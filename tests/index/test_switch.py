@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import index.library
+import index.open_space
 import index.switch
 import index.switch_checks
 from index.doctor import examine
@@ -200,7 +200,7 @@ def test_files_that_changed_under_the_same_name_make_a_space_of_their_own(
             **vars(describe(model, **options)) | {"space": f"another of {model}", "weights_digest": "another"}
         )
 
-    monkeypatch.setattr(index.library, "describe", changed)
+    monkeypatch.setattr(index.open_space, "describe", changed)
     library = open_library()
     with pytest.raises(ModelMismatch, match=r"weights changed.*`python app.py switch-model colours --library"):
         run(library, photos)
@@ -221,7 +221,7 @@ def test_the_same_files_under_another_name_only_change_the_name(
     def same(model: str, **options: Any) -> Any:
         return SimpleNamespace(**vars(two_models.describe("colours", **options)) | {"name": model})
 
-    monkeypatch.setattr(index.library, "describe", same)
+    monkeypatch.setattr(index.open_space, "describe", same)
     report = switch(filled, "moved")
     assert (report["active"], report["built"], report["previous"], report["model"]) == (True, 0, None, "moved")
     assert open_library(model="moved").description.name == "moved"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import index.library
+import index.open_space
 from index.checks import index as index_check
 from index.errors import ModelMismatch
 from index.indexes import Indexes
@@ -29,14 +29,14 @@ WIDTH = 160
 @pytest.fixture
 def open_wide(open_library: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens the library with a pooled part that is wide enough to be whitened."""
-    narrow = index.library.describe
+    narrow = index.open_space.describe
 
     def wide(model: str, **options: Any) -> Any:
         description = narrow(model, **options)
         description.parts = (("stage1", 3), ("stage2", WIDTH))
         return description
 
-    monkeypatch.setattr(index.library, "describe", wide)
+    monkeypatch.setattr(index.open_space, "describe", wide)
     return open_library
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 sys.path.insert(0, "")
 
-import index.library
+import index.open_space
 from index.job import index_folder
 from index.library import Library
 
@@ -33,8 +33,8 @@ def colours() -> dict[str, tuple[int, int, int]]:
     assert spec.loader is not None
     conftest = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(conftest)
-    index.library.describe = conftest._describe
-    index.library.load_backbone = lambda description, device: conftest.ColourBackbone(description)
+    index.open_space.describe = conftest._describe
+    index.open_space.load_backbone = lambda description, device: conftest.ColourBackbone(description)
     return conftest.COLOURS
 
 
