@@ -10,9 +10,10 @@ import numpy as np
 from index.errors import LibraryError
 from index.library import Library
 from index.look import Sees
+from index.whitening import Whitening
 from regconv.backbone import Parts
 from regconv.cell_geometry import CellGrid, cell_grids
-from regconv.similarity_maps import PairMap, Pooling, SimilarityMaps, pair_map, similarity_maps
+from regconv.similarity_maps import PairMap, SimilarityMaps, Turn, pair_map, similarity_maps
 
 BEST = 3  # cells that are listed by themselves
 
@@ -33,10 +34,12 @@ class CellMatches:
 class PartWhy:
     """One part's cosine, computed afresh as a search would, and its maps, which sum to it within 1e-5.
 
-    stored_cosine is that of the library's stored vectors; None where it has not both contents.
+    stored_cosine is that of the library's stored vectors; None where it has not both contents. is_searched: of whitened
+    vectors, as searches of this library compare the pooled part; stored_cosine is then the score that they show.
     """
 
     name: str
+    is_searched: bool
     cosine: float
     stored_cosine: float | None
     maps: SimilarityMaps
@@ -64,7 +67,7 @@ class Why:
 
     @property
     def chosen(self) -> PartWhy:
-        """The part that was asked for."""
+        """The part that was asked for, as it is without whitening."""
         return next(part for part in self.parts if part.name == self.part)
 
 
@@ -75,6 +78,20 @@ class _Looked:
     side: Side
     vectors: Parts
     maps: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A part to explain: where its cells lie, which one is looked into (None: those that add most), how it is whitened."""
+
+    name: str
+    grid: CellGrid
+    cell: Cell | None
+    whitening: Whitening | None = None
+
+    def compared(self, vector: np.ndarray) -> np.ndarray:
+        """A stored or fresh vector (d,) as it is compared."""
+        return vector if self.whitening is None else self.whitening.of(vector[None])[0]
 
 
 def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = None, cell: Cell | None = None) -> Why:
@@ -99,11 +116,15 @@ def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = No
         )
     grids = cell_grids(description.config)
     grids["pooled"] = grids[description.stages[-1].name]
+    asked = [name for name in ([part] if part else names) if name not in empty]
     explained = [
-        _part_why(eyes, name, (one, other), grids[name], cell if name == chosen else None)
-        for name in ([part] if part else names)
-        if name not in empty
+        _part_why(eyes, _Asked(name, grids[name], cell if name == chosen else None), (one, other)) for name in asked
     ]
+    whitening = _whitening(eyes, (one, other)) if description.pooled in asked else None
+    if whitening is not None:
+        name = description.pooled
+        searched = _Asked(name, grids[name], cell if name == chosen else None, whitening)
+        explained.append(_part_why(eyes, searched, (one, other)))
     return Why(chosen, (one.side, other.side), explained, [] if part else empty)
 
 
@@ -132,30 +153,44 @@ def _looked(eyes: Sees, path: str) -> _Looked:
     return _Looked(Side(path, decoded.picture, content_id), vectors, maps)
 
 
-def _part_why(eyes: Sees, name: str, pictures: tuple[_Looked, _Looked], grid: CellGrid, cell: Cell | None) -> PartWhy:
+def _whitening(eyes: Sees, pictures: tuple[_Looked, _Looked]) -> Whitening | None:
+    """How the library's searches whiten the pooled part; None where they don't, or nothing is left of a picture."""
+    if not isinstance(eyes, Library):
+        return None
+    pooled = eyes.space.pooled
+    whitening = eyes.index(pooled).whitening
+    if whitening is None or not all(whitening.of(one.vectors.vectors[pooled]).any() for one in pictures):
+        return None
+    return whitening
+
+
+def _part_why(eyes: Sees, asked: _Asked, pictures: tuple[_Looked, _Looked]) -> PartWhy:
+    name, whitening = asked.name, asked.whitening
     pooling = eyes.backbone.pooling if name == "pooled" else None
+    turn = None if whitening is None else Turn(whitening.mean, whitening.turn)
     x, y = (one.maps[name] for one in pictures)
-    maps = similarity_maps(x, y, pooling)
-    rows, columns = maps.first.shape
-    if cell is not None and not (0 <= cell[0] < rows and 0 <= cell[1] < columns):
-        raise LibraryError(
-            f"There is no cell {cell[0]},{cell[1]} in {name} of this picture. It has rows 0 to {rows - 1} and columns 0 to "
-            f"{columns - 1}."
-        )
-    asked = [place for place, _ in _most(maps.first)] if cell is None else [cell]
+    maps = similarity_maps(x, y, pooling, turn)
+    _must_have(asked, maps.first.shape)
+    cells = [place for place, _ in _most(maps.first)] if asked.cell is None else [asked.cell]
+    pairs = [pair_map(x, y, cell, pooling, turn) for cell in cells]
     return PartWhy(
         name,
-        _cosine(*(one.vectors.vectors[name][0] for one in pictures)),
-        _stored_cosine(eyes, name, [one.side.content_id for one in pictures]),
+        whitening is not None,
+        _cosine(*(asked.compared(one.vectors.vectors[name][0]) for one in pictures)),
+        _stored_cosine(eyes, asked, [one.side.content_id for one in pictures]),
         maps,
-        grid,
-        [_matches(x, y, place, pooling) for place in asked],
+        asked.grid,
+        [CellMatches(cell, one, _most(one.cells)) for cell, one in zip(cells, pairs, strict=True)],
     )
 
 
-def _matches(x: np.ndarray, y: np.ndarray, cell: Cell, pooling: Pooling | None) -> CellMatches:
-    pairs = pair_map(x, y, cell, pooling)
-    return CellMatches(cell, pairs, _most(pairs.cells))
+def _must_have(asked: _Asked, shape: tuple[int, ...]) -> None:
+    rows, columns = shape
+    if asked.cell is not None and not (0 <= asked.cell[0] < rows and 0 <= asked.cell[1] < columns):
+        raise LibraryError(
+            f"There is no cell {asked.cell[0]},{asked.cell[1]} in {asked.name} of this picture. It has rows 0 to {rows - 1} "
+            f"and columns 0 to {columns - 1}."
+        )
 
 
 def _most(cells: np.ndarray) -> list[tuple[Cell, float]]:
@@ -165,11 +200,11 @@ def _most(cells: np.ndarray) -> list[tuple[Cell, float]]:
     return [((int(row), int(column)), float(cells[row, column])) for row, column in zip(rows, columns, strict=True)]
 
 
-def _stored_cosine(eyes: Sees, part: str, contents: list[int | None]) -> float | None:
+def _stored_cosine(eyes: Sees, asked: _Asked, contents: list[int | None]) -> float | None:
     if not isinstance(eyes, Library):
         return None
-    stored = eyes.stored({content for content in contents if content is not None}, part)
-    found = [stored[content] for content in contents if content in stored]
+    stored = eyes.stored({content for content in contents if content is not None}, asked.name)
+    found = [asked.compared(stored[content]) for content in contents if content in stored]
     return _cosine(*found) if len(found) == 2 and all(one.any() for one in found) else None
 
 

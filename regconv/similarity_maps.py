@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
+_ZEROS = "one of the maps has a pooled vector of zeros, which is like nothing"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class Pooling:
     bias: Doubles
     eps: float
     kind: str = "layer"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a search may do to pooled vectors of unit length before it compares them: mean (c,) is taken away, and the rest
+    multiplied by matrix (c, d)."""
+
+    mean: np.ndarray
+    matrix: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,15 @@ class PairMap:
     constant: float
 
 
-def similarity_maps(x: np.ndarray, y: np.ndarray, pooling: Pooling | None = None) -> SimilarityMaps:
-    """The cosine of the pooled vectors of maps x (c, h, w) and y (c, h', w'), cell by cell.
+def similarity_maps(
+    x: np.ndarray, y: np.ndarray, pooling: Pooling | None = None, turn: Turn | None = None
+) -> SimilarityMaps:
+    """The cosine of the pooled, and with `turn` turned, vectors of maps x (c, h, w) and y (c, h', w'), cell by cell.
 
     pooling None is the plain mean. Raises ValueError where the maps have no vector to compare: other numbers of channels,
     or a vector of zeros.
     """
-    (first, first_constant), (second, second_constant) = _both(x, y, pooling)
+    (first, first_constant), (second, second_constant) = _both(x, y, pooling, turn)
     one, other = _summed(first, first_constant), _summed(second, second_constant)
     scale = _scale(one, other)
     return SimilarityMaps(
@@ -70,7 +82,9 @@ def similarity_maps(x: np.ndarray, y: np.ndarray, pooling: Pooling | None = None
     )
 
 
-def pair_map(x: np.ndarray, y: np.ndarray, cell: tuple[int, int], pooling: Pooling | None = None) -> PairMap:
+def pair_map(
+    x: np.ndarray, y: np.ndarray, cell: tuple[int, int], pooling: Pooling | None = None, turn: Turn | None = None
+) -> PairMap:
     """What cell (row, column) of x has in common with every cell of y; maps and errors as `similarity_maps`.
 
     Raises IndexError where x has no such cell.
@@ -78,7 +92,7 @@ def pair_map(x: np.ndarray, y: np.ndarray, cell: tuple[int, int], pooling: Pooli
     rows, columns = x.shape[1:]
     if not (0 <= cell[0] < rows and 0 <= cell[1] < columns):
         raise IndexError(f"cell got {cell}, expected rows 0 to {rows - 1} and columns 0 to {columns - 1}")
-    (first, first_constant), (second, second_constant) = _both(x, y, pooling)
+    (first, first_constant), (second, second_constant) = _both(x, y, pooling, turn)
     one, other = _summed(first, first_constant), _summed(second, second_constant)
     scale = _scale(one, other)
     chosen = first[:, cell[0], cell[1]]
@@ -112,10 +126,24 @@ def contributions(x: np.ndarray, pooling: Pooling | None = None) -> tuple[Double
     return cells * factor[:, None, None], pooling.bias.astype(np.float64)
 
 
-def _both(x: np.ndarray, y: np.ndarray, pooling: Pooling | None) -> list[tuple[Doubles, Doubles]]:
+def turned(cells: Doubles, constant: Doubles, turn: Turn) -> tuple[Doubles, Doubles]:
+    """What `contributions` gave, (c, h, w) and (c,), of the turned vector: (d, h, w) and (d,).
+
+    Every cell bears its part of the mean that is taken away. Raises ValueError for a vector of zeros.
+    """
+    length = float(np.linalg.norm(_summed(cells, constant)))
+    if length == 0:
+        raise ValueError(_ZEROS)
+    centred = cells / length - turn.mean.astype(np.float64)[:, None, None] / cells[0].size
+    matrix = turn.matrix.astype(np.float64)
+    return np.tensordot(matrix.T, centred, axes=1), constant / length @ matrix
+
+
+def _both(x: np.ndarray, y: np.ndarray, pooling: Pooling | None, turn: Turn | None) -> list[tuple[Doubles, Doubles]]:
     if x.ndim != 3 or y.ndim != 3 or len(x) != len(y):
         raise ValueError(f"maps are {x.shape} and {y.shape}, expected (c, h, w) and (c, h', w')")
-    return [contributions(one, pooling) for one in (x, y)]
+    both = [contributions(one, pooling) for one in (x, y)]
+    return both if turn is None else [turned(*one, turn) for one in both]
 
 
 def _summed(cells: Doubles, constant: Doubles) -> Doubles:
@@ -125,5 +153,5 @@ def _summed(cells: Doubles, constant: Doubles) -> Doubles:
 def _scale(one: Doubles, other: Doubles) -> float:
     lengths = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
     if lengths == 0:
-        raise ValueError("one of the maps has a pooled vector of zeros, which is like nothing")
+        raise ValueError(_ZEROS)
     return 1 / lengths

@@ -17,8 +17,7 @@ from index.errors import LibraryError
 from index.library import Library
 from index.why import CellMatches, PartWhy, Why, why_alike
 from regconv.errors import RegconvError, UnreadableImage
-from ui.maps import spoken_name
-from ui.why_pictures import cell_picture, part_picture
+from ui.why_pictures import cell_picture, part_name, part_picture
 
 SHOWN = 12
 
@@ -39,6 +38,7 @@ class PartView:
     """One part of two pictures: `first` (h, w) and constants[0] sum to the cosine; so do `second` and constants[1]."""
 
     part: str
+    is_searched: bool  # of whitened vectors, as the library's searches compare them
     name: str  # "stage 2"
     cosine: float
     stored_cosine: float | None
@@ -97,6 +97,7 @@ def why(
     cell: tuple[int, int] | None = None,
 ) -> WhyResult:
     """Two pictures, each a file that somebody gave the page or the id of a photo, explained."""
+    library = library.follow()
     try:
         found = why_alike(library, first, second, part, cell)
     except (LibraryError, RegconvError) as error:
@@ -107,6 +108,7 @@ def why(
 
 def channel_photos(library: Library, channel: int, stage: str | None = None, k: int = SHOWN) -> ChannelResult:
     """The photos in which a channel of a stage, the last one by default, is highest."""
+    library = library.follow()
     try:
         stage, _ = stage_of(library.space.parts, stage)
         found = photos_of_channel(library, channel, stage, k)
@@ -124,6 +126,7 @@ def picture_channels(
     by: Literal["value", "unusual"] = "value",
 ) -> StrongestResult:
     """The channels of a stage that a file or a photo excites most."""
+    library = library.follow()
     try:
         stage, _ = stage_of(library.space.parts, stage)
         found = strongest_channels(library, picture, stage, k, by)
@@ -136,7 +139,8 @@ def _view(found: Why, part: PartWhy) -> PartView:
     maps = part.maps
     return PartView(
         part.name,
-        spoken_name(part.name),
+        part.is_searched,
+        part_name(part),
         part.cosine,
         part.stored_cosine,
         maps.first,

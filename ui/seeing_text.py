@@ -13,7 +13,8 @@ def why_text(document: dict[str, Any]) -> str:
     for part in document["maps"]:
         stored = "" if part["stored_cosine"] is None else f"  (as stored {part['stored_cosine']:.4f})"
         size = " x ".join(str(side) for side in part["cells"][0])
-        lines.append(f"{part['part']:<8} {part['cosine']:.4f}{stored}  {size} cells")
+        name = part["part"] + (", as searched" if part["searched"] else "")
+        lines.append(f"{name:<8} {part['cosine']:.4f}{stored}  {size} cells")
     lines += [f"{name:<8} nothing to compare: a vector of zeros" for name in document["without_vector"]]
     chosen = next(part for part in document["maps"] if part["part"] == document["part"])
     lines.append(f"Cells (row,column) of {chosen['part']} and those of the other picture that they share most with:")

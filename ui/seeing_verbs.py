@@ -47,7 +47,7 @@ def why(
         found = why_alike(eyes, first, second, part, cell)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = {f"{one.name}.png": part_picture(found, one) for one in found.parts}
+    drawn = {f"{one.name}{'-searched' * one.is_searched}.png": part_picture(found, one) for one in found.parts}
     if cell is not None:
         name = f"{found.part}-cell-{cell[0]}-{cell[1]}.png"
         drawn[name] = cell_picture(found, found.chosen, found.chosen.cells[0])
@@ -68,6 +68,7 @@ def _part_document(part: PartWhy) -> dict[str, Any]:
     """The maps' numbers are rounded so that the sum of ten thousand is still right to 1e-6."""
     return {
         "part": part.name,
+        "searched": part.is_searched,
         "cosine": part.cosine,
         "stored_cosine": part.stored_cosine,
         "constants": list(part.maps.constants),

@@ -36,12 +36,17 @@ def part_picture(why: Why, part: PartWhy) -> np.ndarray:
         for side, cells in zip(why.sides, (maps.first, maps.second), strict=True)
     ]
     stored = "" if part.stored_cosine is None else f" ({part.stored_cosine:.4f} as stored)"
-    words = f"{spoken_name(part.name)}: cosine {part.cosine:.4f}{stored}"
+    words = f"{part_name(part)}: cosine {part.cosine:.4f}{stored}"
     below = [
         _side_words(side.path, cells, constant)
         for side, cells, constant in zip(why.sides, (maps.first, maps.second), maps.constants, strict=True)
     ]
     return _sheet(words, panels, below, _Scale(limit, float(np.append(maps.first, maps.second).mean())))
+
+
+def part_name(part: PartWhy) -> str:
+    """For instance "stage 2", or "stage 4 as searched"."""
+    return spoken_name(part.name) + (" as searched" if part.is_searched else "")
 
 
 def cell_picture(why: Why, part: PartWhy, matches: CellMatches) -> np.ndarray:

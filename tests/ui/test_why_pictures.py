@@ -19,7 +19,7 @@ def why_of(first: np.ndarray, second: np.ndarray, grid: CellGrid, name: str = "f
     grey = np.full((SIDE, SIDE, 3), 128, np.uint8)
     maps = SimilarityMaps(0.5, first, second, (0.1, 0.2))
     pairs = PairMap(0.4, second, 0.05)
-    part = PartWhy("stage2", 0.5, 0.4999, maps, grid, [CellMatches((1, 2), pairs, [])])
+    part = PartWhy("stage2", False, 0.5, 0.4999, maps, grid, [CellMatches((1, 2), pairs, [])])
     return Why("stage2", (Side(f"/a/{name}", grey, None), Side("/a/b.jpg", grey, None)), [part], []), part
 
 
