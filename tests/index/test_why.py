@@ -78,6 +78,36 @@ def test_of_two_photos_every_part_sums_and_agrees_with_what_is_stored(known: Lib
     assert why.chosen.stored_cosine == pytest.approx(score, abs=1e-6)
 
 
+@pytest.mark.parametrize("family", ["regnet-y", "convnext"])
+def test_the_score_that_a_search_shows_comes_apart_too(
+    family: str, tmp_path: Path, tiny_checkpoint: Any, inline_decoder: None
+) -> None:
+    """Of a library that is large enough to be searched by whitened vectors."""
+    random = np.random.default_rng(5)
+    (tmp_path / "photos").mkdir()
+    for number in range(104):
+        small = Image.fromarray(random.integers(0, 256, (2 + number % 9, 3, 3), dtype=np.uint8))
+        small.resize((64, 64), Image.Resampling.BICUBIC).save(tmp_path / "photos" / f"{number}.png")
+    widths = {"hidden_sizes": [14, 18, 144]} | ({"groups_width": 2} if family == "regnet-y" else {})
+    model = str(tiny_checkpoint(family, **widths))
+    with Library.open(tmp_path / "large", model=model, device="cpu", create=True) as library:
+        list(index_folder(library, [str(tmp_path / "photos")]))
+        photo = ids(library)
+        why = why_alike(library, photo["0.png"], photo["7.png"], cell=(1, 2))
+        held(why)
+        *plain, searched = why.parts
+        assert [part.is_searched for part in why.parts] == [False] * len(plain) + [True]
+        assert searched.name == why.chosen.name == library.space.pooled
+        assert not why.chosen.is_searched
+        neighbours = find_similar(library, [example_of_photo(library, photo["0.png"])], k=200).neighbours
+        score = next(one.score for one in neighbours if one.photo.id == photo["7.png"])
+        assert searched.stored_cosine == pytest.approx(score, abs=1e-5)
+        assert abs(score - why.chosen.cosine) > 0.01
+        assert [matches.cell for matches in searched.cells] == [(1, 2)]
+        only = why_alike(library, photo["0.png"], photo["7.png"], part="stage1")
+        assert [part.is_searched for part in only.parts] == [False]
+
+
 def test_a_file_is_as_good_as_its_photo_and_a_copy_elsewhere_too(
     known: Library, pictures: Path, tmp_path: Path
 ) -> None:

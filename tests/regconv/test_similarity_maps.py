@@ -16,7 +16,7 @@ from PIL import Image
 
 from regconv.backbone import load_backbone
 from regconv.cell_geometry import cell_grids
-from regconv.similarity_maps import Pooling, pair_map, pooled_vector, similarity_maps
+from regconv.similarity_maps import Pooling, Turn, pair_map, pooled_vector, similarity_maps
 
 NETWORKS = [
     ("regnet-x", {}),
@@ -88,6 +88,24 @@ class TestAlgebra:
         assert abs(pairs.share - maps.first[row, column]) < 1e-11 * scale
         assert abs(pairs.cells.sum() + pairs.constant - pairs.share) < 1e-11 * scale
 
+    @settings(deadline=None, max_examples=100)
+    @given(pairs_of_maps(), st.integers(1, 12), st.integers(0, 1000))
+    def test_whitened_vectors_come_apart_as_well(self, drawn: Any, dims: int, number: int) -> None:
+        x, y, pooling = drawn
+        random = np.random.default_rng(number)
+        turn = Turn(random.normal(0, 0.1, len(x)), random.normal(size=(len(x), dims)))
+        found = similarity_maps(x, y, pooling, turn)
+        units = [pooled / np.linalg.norm(pooled) for pooled in (torch_pooled(x, pooling), torch_pooled(y, pooling))]
+        expected = cosine(*((unit - turn.mean) @ turn.matrix for unit in units))
+        row, column = divmod(number % found.first.size, found.first.shape[1])
+        pairs = pair_map(x, y, (row, column), pooling, turn)
+        scale = max(1.0, np.abs(found.first).sum(), np.abs(found.second).sum(), np.abs(pairs.cells).sum())
+        assert abs(found.first.sum() + found.constants[0] - expected) < 1e-11 * scale
+        assert abs(found.second.sum() + found.constants[1] - expected) < 1e-11 * scale
+        assert abs(pairs.cells.sum() + pairs.constant - found.first[row, column]) < 1e-11 * scale
+        if pooling is None:
+            assert found.constants == (0, 0)  # what is taken away is taken from the cells
+
     def test_a_pair_of_cells_adds_the_same_seen_from_either_picture(self) -> None:
         random = np.random.default_rng(1)
         x, y = random.normal(size=(5, 2, 3)), random.normal(size=(5, 4, 1))
@@ -117,8 +135,9 @@ class TestAlgebra:
             similarity_maps(x, np.ones((5, 3, 2)))
         with pytest.raises(ValueError, match="expected"):
             similarity_maps(x, np.ones(4))
-        with pytest.raises(ValueError, match="zeros"):
-            similarity_maps(x, np.zeros((4, 1, 1)))
+        for turn in (None, Turn(np.ones(4), np.eye(4))):
+            with pytest.raises(ValueError, match="zeros"):
+                similarity_maps(x, np.zeros((4, 1, 1)), turn=turn)
         for cell in ((3, 0), (0, 2), (-1, 0)):
             with pytest.raises(IndexError, match="expected rows 0 to 2 and columns 0 to 1"):
                 pair_map(x, x, cell)
