@@ -80,6 +80,10 @@ class Chance:
         chance = self.of(score)
         return self.most if chance * self.most <= 1 else _two_digits(1 / chance, round)
 
+    def is_rarer(self, score: float) -> bool:
+        """Whether N is `most` because the library is too small to tell how rare it really is."""
+        return self.of(score) * self.most < 1
+
     def is_chance(self, score: float) -> bool:
         """Whether a photo at least so alike is to be expected by chance alone."""
         return self.photos * self.of(score) >= 1
@@ -89,12 +93,15 @@ class Chance:
         number = self.one_in(score)
         if number <= 1:
             return "most unrelated pairs look this alike"
-        is_beyond = self.of(score) * self.most < 1
-        return f"{'fewer than ' if is_beyond else ''}1 in {number:,} unrelated pairs look this alike"
+        return f"{'fewer than ' if self.is_rarer(score) else ''}1 in {number:,} unrelated pairs look this alike"
 
     def meaning(self, score: float) -> dict[str, Any]:
         """What a neighbour's JSON says beside its score."""
-        return {"one_in": self.one_in(score), "beyond_chance": not self.is_chance(score)}
+        return {
+            "one_in": self.one_in(score),
+            "or_rarer": self.is_rarer(score),
+            "beyond_chance": not self.is_chance(score),
+        }
 
 
 def chance_of(library: Library, weights: Mapping[str, float] | None = None) -> Chance | None:

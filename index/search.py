@@ -74,9 +74,13 @@ def example_of_photo(library: Library, photo_id: int) -> Example:
 
 
 def like(library: Library, kind: str) -> dict[str, float]:
-    """Part weights of a preset: colour asks the first stage, subject the pooled part, pattern and parts in between."""
-    stages = [name for name in library.space.names if name != library.space.pooled]
-    steps = [*stages, library.space.pooled]
+    """Part weights of a preset: colour asks the first stage, subject the pooled part, pattern and parts in between.
+
+    Where the pooled part is one of its own, the last stage is left out: the two find nearly the same. What each finds:
+    bench/RESULTS.md, "What kind of similar" (bench/dial.py). Raises LibraryError for an unknown preset.
+    """
+    stages, pooled = [name for name in library.space.names if name != library.space.pooled], library.space.pooled
+    steps = [*(stages[:-1] if pooled == "pooled" else stages), pooled]
     if kind not in LIKE:
         raise LibraryError(f"There is no preset {kind!r}. There are {', '.join(LIKE)}.")
     position = round(LIKE.index(kind) * (len(steps) - 1) / (len(LIKE) - 1))

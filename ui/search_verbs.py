@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from index.search import Neighbour
 
 LIKE = ("colour", "pattern", "parts", "subject")
+RARE = {False: "  ", True: "< "}
 CHANCE_LINE = "------  below: no more alike than chance alone would bring in a library of this size"
 
 
@@ -71,7 +72,7 @@ def search(
             answer = find_named(library, names, k=k, where=bounds)
         milliseconds = (time.perf_counter() - start) * 1000
         none = "" if answer.neighbours else why_none(library, bounds, names)
-        # Of one picture alone: a query of several is a mean, which lies nearer to everything.
+        # Of one picture alone: what scores of a mean of several mean was measured, and is not the same.
         chance = chance_of(library, weights) if len(images) == 1 and not minus and answer.neighbours else None
     found = [_neighbour(one, chance) for one in answer.neighbours]
     document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
@@ -92,7 +93,9 @@ def words(settings: Settings, start: str) -> Answer:
 
 
 def _neighbour(neighbour: Neighbour, chance: Chance | None) -> dict[str, Any]:
-    meaning = {"one_in": None, "beyond_chance": None} if chance is None else chance.meaning(neighbour.score)
+    meaning = (
+        dict.fromkeys(("one_in", "or_rarer", "beyond_chance")) if chance is None else chance.meaning(neighbour.score)
+    )
     return {"photo_id": neighbour.photo.id, "path": neighbour.photo.path, "score": round(neighbour.score, 6)} | meaning
 
 
@@ -103,7 +106,7 @@ def _lines(found: list[dict[str, Any]]) -> Iterator[str]:
         if above and one["beyond_chance"] is False:
             yield CHANCE_LINE
             above = False
-        rare = "" if one["one_in"] is None else f"1 in {one['one_in']:<9,}  "
+        rare = "" if one["one_in"] is None else f"{RARE[one['or_rarer']]}1 in {one['one_in']:<8,}"
         yield f"{one['score']:.4f}  {rare}{terminal.shown(one['path'])}"
 
 

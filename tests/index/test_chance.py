@@ -85,7 +85,7 @@ def test_a_library_says_what_is_true(library: Library, fill: Fill) -> None:
     assert known.line == pytest.approx(0.99, abs=0.004)  # one of 200 lies above it
     assert not known.is_chance(known.line + 1e-4)
     assert known.is_chance(known.line - 1e-4)
-    assert known.meaning(0.8) == {"one_in": known.one_in(0.8), "beyond_chance": False}
+    assert known.meaning(0.8) == {"one_in": known.one_in(0.8), "or_rarer": False, "beyond_chance": False}
 
 
 def test_weights_have_chances_of_their_own(library: Library, fill: Fill) -> None:

@@ -105,7 +105,7 @@ def test_presets_go_from_the_first_stage_to_the_pooled_part(library: Library) ->
     parts = tuple((name, 3) for name in ("stage1", "stage2", "stage3", "stage4", "pooled"))
     library.opened.space = replace(library.space, parts=parts, pooled="pooled")  # type: ignore[misc]
     assert [like(library, kind) for kind in ("colour", "pattern", "parts", "subject")] == [
-        {"stage1": 1.0}, {"stage2": 1.0}, {"stage4": 1.0}, {"pooled": 1.0},
+        {"stage1": 1.0}, {"stage2": 1.0}, {"stage3": 1.0}, {"pooled": 1.0},
     ]  # fmt: skip
 
 
