@@ -7,11 +7,13 @@ to fine, and judged by the correlation of what is left when slow changes are tak
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil, log
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped]
-from skimage.feature import match_template
+from PIL import Image
+from scipy import fft, ndimage  # type: ignore[import-untyped]
 
 COARSE_PX, FINE_PX = 48, 144  # long sides at which is fitted
 COARSE_STEPS, FINE_STEPS = 8, 5
@@ -48,21 +50,16 @@ def part_fit(first: np.ndarray, second: np.ndarray) -> Fit | None:
     """
     zoom = SEARCHED_PX / max(second.shape)
     field = shrunk(second, zoom)
-    best: tuple[float, float, tuple[int, ...]] | None = None
-    size = min(field.shape[0] / first.shape[0], field.shape[1] / first.shape[1])
-    least = LEAST_PART * size
-    while size >= least:
-        part = shrunk(first, size)
-        if (
-            min(part.shape) >= 6
-            and part.std() > 1
-            and all(p <= f for p, f in zip(part.shape, field.shape, strict=True))
-        ):
-            found: np.ndarray = match_template(field, part)
+    whole = min(field.shape[0] / first.shape[0], field.shape[1] / first.shape[1])
+    sizes = [whole / PART_STEP**n for n in range(ceil(log(1 / LEAST_PART) / log(PART_STEP)) + 1)]
+    once = shrunk(first, min(1.0, 2 * whole))
+    parts = [_at_most(shrunk(once, size * first.shape[0] / once.shape[0]), field.shape) for size in sizes]
+    best: tuple[float, float, tuple[int, int]] | None = None
+    for size, part, found in zip(sizes, parts, _correlations(field, parts), strict=True):
+        if min(part.shape) >= 6 and part.std() > 1:
             place = np.unravel_index(int(found.argmax()), found.shape)
             if best is None or found[place] > best[0]:
-                best = float(found[place]), size, tuple(map(int, place))
-        size /= PART_STEP
+                best = float(found[place]), size, (int(place[0]), int(place[1]))
     if best is None:
         return None
     score, size, (down, across) = best
@@ -100,31 +97,49 @@ def judged(first: np.ndarray, second: np.ndarray, matrix: np.ndarray, shift: np.
     overlap = float(inside.mean())
     if inside.sum() < 64:
         return Fit(matrix, shift, 0.0, overlap)
-    slow = SLOW * max(first.shape)
-    one, other = _without_slow(first, inside, slow), _without_slow(seen, inside, slow)
-    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-    score = float((one * other).sum() / lengths) if lengths > 1e-3 * inside.sum() else 0.0
+    slow = round(SLOW * max(first.shape)) * 2 + 1
+    share = np.maximum(ndimage.uniform_filter(inside.astype(np.float32), slow), 1e-6)
+    one, other = (np.where(inside, p - _slow(p, inside, share, slow), 0) for p in (first, seen))
+    # A frame that two pictures share is no agreement: their middle has to agree too.
+    score = min(_correlation(one, other), _correlation(_middle(one), _middle(other)))
     a, b = first[inside], seen[inside]
     gain = float(b.std() / a.std()) if a.std() > 1e-3 else 1.0
     return Fit(matrix, shift, score, overlap, gain, float(b.mean() - gain * a.mean()))
 
 
 def shrunk(pixels: np.ndarray, zoom: float) -> np.ndarray:
-    """The picture smaller by this factor (1 leaves it), by linear interpolation after a blur that suits."""
-    shape = [max(2, round(side * zoom)) for side in pixels.shape]
-    if tuple(shape) == pixels.shape:
+    """The picture smaller by this factor (1 leaves it), by a triangular mean around each new pixel."""
+    height, width = (max(2, round(side * zoom)) for side in pixels.shape)
+    if (height, width) == pixels.shape:
         return pixels
-    factors = np.array(pixels.shape) / shape
-    smooth = ndimage.gaussian_filter(pixels, 0.4 * np.maximum(factors - 1, 0) + 1e-3, mode="nearest")
-    grid = [(np.arange(n) + 0.5) * f - 0.5 for n, f in zip(shape, factors, strict=True)]
-    return ndimage.map_coordinates(smooth, np.meshgrid(*grid, indexing="ij"), order=1, mode="nearest")
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _correlations(field: np.ndarray, parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The correlation of each part with the field at every place where it lies within; one transform for all of them."""
+    shape = (2 * SEARCHED_PX, 2 * SEARCHED_PX)
+    flat = np.zeros((len(parts), *shape), np.float32)
+    for padded, part in zip(flat, parts, strict=True):
+        padded[: part.shape[0], : part.shape[1]] = part - part.mean()
+    products = fft.irfft2(fft.rfft2(field, shape) * np.conj(fft.rfft2(flat)), shape)
+    sums, squares = (np.pad(field.astype(np.float64) ** n, ((1, 0), (1, 0))).cumsum(0).cumsum(1) for n in (1, 2))
+    for product, padded, part in zip(products, flat, parts, strict=True):
+        (h, w), count = part.shape, part.size
+        total, square = (s[h:, w:] - s[:-h, w:] - s[h:, :-w] + s[:-h, :-w] for s in (sums, squares))
+        spread = np.sqrt(np.maximum(square - total**2 / count, count))  # a grey level at least
+        length = max(float(np.linalg.norm(padded)), 1e-3)
+        yield product[: total.shape[0], : total.shape[1]] / (spread * length)
+
+
+def _at_most(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return pixels[: shape[0], : shape[1]]  # rounding may have made it a pixel too large
 
 
 def _improved(
     small: np.ndarray, large: np.ndarray, matrix: np.ndarray, shift: np.ndarray, steps: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     down, across = np.gradient(large)
-    y, x = (axis.astype(np.float32) for axis in np.indices(small.shape))
+    y, x = np.indices(small.shape, dtype=np.float32)
     for _ in range(steps):
         inside = _inside(large.shape, matrix, shift, small.shape)
         if inside.sum() < 64:
@@ -133,10 +148,10 @@ def _improved(
         u, v = x[inside], y[inside]
         columns = np.stack([gx * u, gx * v, gx, gy * u, gy * v, gy, seen, np.ones_like(u)], axis=1).astype(np.float64)
         normal = columns.T @ columns
-        solved: np.ndarray = np.linalg.lstsq(normal, columns.T @ small[inside].astype(np.float64), rcond=None)[0]
+        solved = np.linalg.lstsq(normal, columns.T @ small[inside].astype(np.float64), rcond=None)[0]
         if abs(solved[6]) < 0.05:
             return None  # the pictures have nothing to do with each other
-        step = np.asarray(solved[:6] / solved[6])
+        step = solved[:6] / solved[6]
         matrix = matrix + step[[0, 1, 3, 4]].reshape(2, 2)
         shift = shift + step[[2, 5]]
         moved = np.abs(
@@ -161,7 +176,16 @@ def _inside(size: tuple[int, ...], matrix: np.ndarray, shift: np.ndarray, shape:
     return (there_x > -0.6) & (there_y > -0.6) & (there_x < size[1] - 0.4) & (there_y < size[0] - 0.4)
 
 
-def _without_slow(pixels: np.ndarray, inside: np.ndarray, slow: float) -> np.ndarray:
-    weight = ndimage.gaussian_filter(inside.astype(np.float32), slow)
-    mean = ndimage.gaussian_filter(np.where(inside, pixels, 0), slow) / np.maximum(weight, 1e-6)
-    return np.where(inside, pixels - mean, 0)
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float((one * other).sum()) / lengths if lengths > 1e-3 * one.size else 0.0
+
+
+def _middle(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape
+    return pixels[height // 8 : height - height // 8, width // 8 : width - width // 8]
+
+
+def _slow(pixels: np.ndarray, inside: np.ndarray, share: np.ndarray, side: int) -> np.ndarray:
+    """The mean around each pixel, of those inside."""
+    return ndimage.uniform_filter(np.where(inside, pixels, 0), side) / share

@@ -16,8 +16,10 @@ SAME_AREA = 1.05  # sizes closer than this are taken for the same
 ENLARGED = 1.15  # a picture whose detail needs no more than this times the other's long side has nothing more to show
 SAME_BYTES = 1.02
 PATCH = 512  # pixels a side in the middle of the picture, of which the detail is measured
-FADED = 0.02  # what a picture has above a frequency, beside the octave below it, where it was only enlarged
-SHARES = tuple(np.arange(0.95, 0.14, -0.05))
+# Mean power above a share of the highest frequency, beside that of the octave below it and divided by the share, under which
+# a picture was only enlarged: of 25 photographs one had less, of 100 enlarged ones one had more. Above 0.7 nothing tells.
+FADED = 0.08
+SHARES = tuple(float(share) for share in np.arange(0.25, 0.71, 0.05))
 
 Detail = Callable[[Copy], int | None]
 
@@ -60,14 +62,11 @@ def detail_px(jpeg: bytes) -> int:
     down = np.abs(np.fft.fftfreq(pixels.shape[0])) * 2
     across = np.fft.rfftfreq(pixels.shape[1]) * 2
     radius = np.maximum(down[:, None], across)
-    share = 1.0
-    for share_below in SHARES:
-        above = float(power[radius > share_below].mean())
-        octave = float(power[(radius > share_below / 2) & (radius <= share_below)].mean())
-        if octave <= 0 or above / octave > FADED:
-            break
-        share = float(share_below)
-    return round(share * max(width, height))
+    for share in SHARES:
+        above, octave = power[radius > share], power[(radius > share / 2) & (radius <= share)]
+        if above.size and octave.size and above.mean() < FADED * share * octave.mean():
+            return round(share * max(width, height))
+    return max(width, height)
 
 
 def _reason(one: Copy, other: Copy, cropped: Collection[int], detail: Detail) -> str | None:

@@ -20,10 +20,11 @@ SQUEEZED = 32
 CERTAIN = 0.97  # correlation of a fit that is not made better
 IN_PLACE = 0.9  # of two pictures that are laid over each other as they are
 AGREES = 0.70  # least correlation, without slow changes, of a picture and its edit
-ROUGHLY = 0.55  # least plain correlation of a part and the place where it is looked for further
+ROUGHLY = 0.55  # least plain correlation of two wholes, or of a part and its place, that are looked at further
 LEAST_COMMON = 0.12  # of either picture's area
 NOISE, WORST_NOISE = 5.5, 15.0  # grey levels by which means of 8 x 8 pixels differ: 99 of 100, and all
-WHOLE = 0.975  # of the area that counts as all of it
+WHOLE, TILTED = 0.975, 0.93  # of the area that counts as all of it, of a level picture and of a tilted one
+LEVEL = 0.7  # degrees
 TURNS = {  # what has to be done to the second picture, told as what was done to it
     (False, True, False): "mirrored",
     (False, False, True): "flipped top to bottom",
@@ -121,12 +122,14 @@ def _fit(first: Small, second: Small) -> tuple[Fit, tuple[bool, bool, bool]] | N
     agreement = [float((first.squeezed * oriented(second.squeezed, *turn)).sum()) / lengths for turn in ORIENTATIONS]
     turn = ORIENTATIONS[int(np.argmax(agreement))]
     turned = np.ascontiguousarray(oriented(second.grey, *turn))
-    whole = whole_fit(first.grey, turned)
-    if whole.score >= CERTAIN:
-        return whole, turn
-    fits = [(whole, turn), (refined(first.grey, turned, whole), turn)]
-    best = _best(fits)
-    return best if best is not None else _best(_part_fits(first.grey, second.grey))
+    if max(agreement) >= ROUGHLY:
+        whole = whole_fit(first.grey, turned)
+        if whole.score >= CERTAIN:
+            return whole, turn
+        best = _best([(whole, turn), (refined(first.grey, turned, whole), turn)])
+        if best is not None:
+            return best
+    return _best(_part_fits(first.grey, second.grey))
 
 
 def _part_fits(first: np.ndarray, second: np.ndarray) -> list[tuple[Fit | None, tuple[bool, bool, bool]]]:
@@ -161,11 +164,11 @@ def _edits(first: Small, second: Small, fit: Fit, turn: tuple[bool, bool, bool],
     """What was done to the first picture to make the second, in words."""
     done = [TURNS[turn]] if turn in TURNS else []
     angle = degrees(atan2(fit.matrix[1, 0] - fit.matrix[0, 1], fit.matrix[0, 0] + fit.matrix[1, 1]))
-    if abs(angle) > 0.7:
+    if abs(angle) > LEVEL:
         done.append(f"tilted by {abs(angle):.0f}°")
     if shares[0] < WHOLE:
         done.append(f"cropped to {shares[0]:.0%} of the picture")
-    if shares[1] < WHOLE:
+    if shares[1] < (WHOLE if abs(angle) <= LEVEL else TILTED):  # a tilted picture has empty corners
         done.append("with a border or more of the picture" if shares[0] >= WHOLE else "with another border")
     done += _resized(first, second, fit, turn, shares)
     if (first.colour < GREY) != (second.colour < GREY):
