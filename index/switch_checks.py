@@ -49,18 +49,22 @@ def _self_neighbours(shadow: Library) -> Check:
     known = np.isin(np.array(contents, np.int64), shadow.vectors.contents)
     if not known.any():
         return Check("self-neighbours", True, "no photo was there, unchanged, to be embedded again")
-    vectors = shadow.embedder.embed(np.stack(pictures)[known]).vectors[part]
-    has_length = vectors.any(axis=1)  # a picture that shows nothing at all is like nothing, not even itself
-    asked = np.array(contents, np.int64)[known][has_length]
+    fresh = shadow.embedder.embed(np.stack(pictures)[known]).vectors[part]
+    has_length = fresh.any(axis=1)  # a picture that shows nothing at all is like nothing, not even itself
+    fresh, asked = fresh[has_length], np.array(contents, np.int64)[known][has_length]
     index = shadow.index(part)
-    scores, found = index.search(index.compared(vectors[has_length]), NEAREST)
-    own = np.where(found == asked[:, None], scores, -np.inf).max(axis=1, initial=-np.inf)
-    best = scores[:, 0] if len(scores) else own
-    crowded = scores[:, -1] >= SAME  # as many others are the same: any of them is right
-    lost = int(((own < SAME) | (own < best - (1 - SAME)))[~crowded].sum())
-    return Check(
-        "self-neighbours", not lost, f"{len(asked) - lost} of {len(asked)} photos embedded again find themselves"
-    )
+    first = index.search(index.compared(fresh), 1)[1][:, 0]
+    own, best = (_cosines(fresh, shadow.vectors.of(found, part)[1]) for found in (asked, first))
+    # The first may be another photo that looks the same.
+    lost = int(((own < SAME) | ((first != asked) & (best < SAME))).sum())
+    found = len(asked) - lost
+    return Check("self-neighbours", not lost, f"{found} of {len(asked)} photos embedded again find themselves")
+
+
+def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of rows (n, d) with length and others, which may be zeros: (n,)."""
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return (one * other).sum(axis=1) / np.maximum(lengths, 1e-12)
 
 
 def _recall(shadow: Library) -> Check:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, delete, func, literal_column, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, literal_column, or_, select, update
 
 from storage import jobs, queries
 from storage.database import chunks, reading, writing
@@ -98,6 +98,8 @@ class Spaces:
         first one says when the library was made. Raises LeaseLost, CatalogError.
         """
         ids = sorted(dropped)
+        if not ids:
+            return set()
         with writing(self.engine) as connection:
             jobs.must_hold(connection, job_id)
             if int(_settings(connection, (ACTIVE,))[ACTIVE]) in dropped:
@@ -105,6 +107,8 @@ class Spaces:
             files = set(connection.execute(select(Shard.file).where(Shard.space_id.in_(ids))).scalars())
             texts = [str(space) for space in ids]
             connection.execute(delete(Setting).where(Setting.key.in_((PREVIOUS, SHADOW)), Setting.value.in_(texts)))
+            learnt = or_(*(Setting.key.endswith(f"/{space}") for space in ids))  # such as whitening/3
+            connection.execute(delete(Setting).where(learnt))
             for table in reversed(Base.metadata.sorted_tables):
                 if "space_id" in table.columns and table is not Label.__table__:
                     connection.execute(delete(table).where(table.columns["space_id"].in_(ids)))

@@ -101,6 +101,7 @@ def test_a_switch_runs_in_the_background(filled: Library) -> None:
 
 
 def test_given_up_spaces_leave_nothing_behind_but_the_library_s_birth(filled: Library, open_library: Open) -> None:
+    assert forget_spaces(filled)["forgotten"] == []  # there is nothing else yet
     born, files = filled.catalog.born(), {path.name for path in filled.shards.folder.iterdir()}
     old = filled.space_id
     teach(filled, {"a": [1], "b": [2]})

@@ -70,6 +70,14 @@ def test_the_old_model_answers_until_the_new_one_has_every_photo(
     assert examine(answers, recall=True, whole=True)["ok"]
 
 
+def test_neighbours_of_whitened_vectors_pass_the_checks_too(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index.whitening.DIMS", 2)
+    monkeypatch.setattr("index.whitening.LEAST", 4)
+    report = switch(filled)
+    assert (report["active"], report["problem"]) == (True, None)
+    assert filled.index("stage2").whitening is not None
+
+
 def test_a_run_that_was_stopped_goes_on_from_there(
     filled: Library, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

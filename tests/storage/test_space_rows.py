@@ -81,6 +81,8 @@ def test_nothing_of_a_space_that_was_given_up_is_left_in_any_table(
     catalog.save_probe(second, ProbeRecord(["a"], b"", {}))
     catalog.add_generation(second, GenerationRecord(0, "pooled", "a.faiss", 77, "", 2, 1))
     catalog.remember("previous_space", str(second))
+    catalog.remember(f"whitening/{second}", "of this space")
+    catalog.remember(f"whitening/1{second}", "of another one")
     job_id = catalog.start_job("switch", [])
     with pytest.raises(CatalogError, match="can't be given up"):
         catalog.drop_spaces({space, second}, job_id)
@@ -92,6 +94,7 @@ def test_nothing_of_a_space_that_was_given_up_is_left_in_any_table(
             held = connection.execute(table.select().where(table.c.space_id == second)).all()
             assert held == [], table.name
     assert catalog.setting("previous_space") is None
+    assert (catalog.setting(f"whitening/{second}"), catalog.setting(f"whitening/1{second}")) == (None, "of another one")
     assert catalog.labels(1, space) == [(1, 0.9)]
     assert (catalog.lacking(space), catalog.lacking(second)) == (0, 5)
     assert catalog.contradictions(whole=True) == {}
