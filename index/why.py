@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -106,26 +106,22 @@ def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = No
     if part is not None and part not in names:
         raise LibraryError(f"There is no part {part!r} in this network. It has {', '.join(names)}.")
     chosen = part or description.pooled
-    one, other = (_looked(eyes, path) for path in (_path(eyes, first), _path(eyes, second)))
-    empty = [name for name in names if not (one.vectors.norms[name][0] and other.vectors.norms[name][0])]
+    looked = (_looked(eyes, _path(eyes, first)), _looked(eyes, _path(eyes, second)))
+    empty = [name for name in names if not all(one.vectors.norms[name][0] for one in looked)]
     if chosen in empty:
-        blank = one if not one.vectors.norms[chosen][0] else other
+        blank = next(one.side.path for one in looked if not one.vectors.norms[chosen][0])
         raise LibraryError(
-            f"The network sees nothing at all in {os.path.basename(blank.side.path)}: its vector of {chosen} is zero, which "
-            "is like nothing. Give a picture that is not all one colour, or another part."
+            f"The network sees nothing at all in {os.path.basename(blank)}: its vector of {chosen} is zero, which is like "
+            "nothing. Give a picture that is not all one colour, or another part."
         )
     grids = cell_grids(description.config)
     grids["pooled"] = grids[description.stages[-1].name]
-    asked = [name for name in ([part] if part else names) if name not in empty]
-    explained = [
-        _part_why(eyes, _Asked(name, grids[name], cell if name == chosen else None), (one, other)) for name in asked
-    ]
-    whitening = _whitening(eyes, (one, other)) if description.pooled in asked else None
-    if whitening is not None:
-        name = description.pooled
-        searched = _Asked(name, grids[name], cell if name == chosen else None, whitening)
-        explained.append(_part_why(eyes, searched, (one, other)))
-    return Why(chosen, (one.side, other.side), explained, [] if part else empty)
+    seen = [name for name in ([part] if part else names) if name not in empty]
+    asked = [_Asked(name, grids[name], cell if name == chosen else None) for name in seen]
+    if description.pooled in seen and (whitening := _whitening(eyes, looked)) is not None:
+        asked += [replace(one, whitening=whitening) for one in asked if one.name == description.pooled]
+    explained = [_part_why(eyes, one, looked) for one in asked]
+    return Why(chosen, (looked[0].side, looked[1].side), explained, [] if part else empty)
 
 
 def _path(eyes: Sees, picture: Picture) -> str:

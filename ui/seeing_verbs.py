@@ -47,10 +47,12 @@ def why(
         found = why_alike(eyes, first, second, part, cell)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = {f"{one.name}{'-searched' * one.is_searched}.png": part_picture(found, one) for one in found.parts}
+    names = {f"{one.name}{'-searched' * one.is_searched}": one for one in found.parts}
+    drawn = {f"{name}.png": part_picture(found, one) for name, one in names.items()}
     if cell is not None:
-        name = f"{found.part}-cell-{cell[0]}-{cell[1]}.png"
-        drawn[name] = cell_picture(found, found.chosen, found.chosen.cells[0])
+        looked_into = {name: one for name, one in names.items() if one.name == found.part}
+        place = f"cell-{cell[0]}-{cell[1]}"
+        drawn |= {f"{name}-{place}.png": cell_picture(found, one, one.cells[0]) for name, one in looked_into.items()}
     for name, picture in drawn.items():
         Image.fromarray(picture).save(folder / name)
     document: dict[str, Any] = {

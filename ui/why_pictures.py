@@ -57,7 +57,7 @@ def cell_picture(why: Why, part: PartWhy, matches: CellMatches) -> np.ndarray:
     panels = [_tinted(first, none, part.grid, limit), _tinted(second, matches.pairs.cells, part.grid, limit)]
     _frame(panels[0], first.shape[0], part.grid, matches.cell, none.shape)
     row, column = matches.cell
-    words = f"{spoken_name(part.name)}: cell {row},{column} adds {matches.pairs.share:+.4f} to the cosine"
+    words = f"{part_name(part)}: cell {row},{column} adds {matches.pairs.share:+.4f} to the cosine"
     below = [
         f"{_name(why.sides[0].path)}: the cell",
         _side_words(why.sides[1].path, matches.pairs.cells, matches.pairs.constant),
