@@ -47,6 +47,7 @@ class PartView:
     constants: tuple[float, float]
     picture: np.ndarray  # uint8 (H, W, 3): both with their maps
     cells: list[CellView]
+    cell_picture: np.ndarray | None  # uint8 (H, W, 3), where a cell of this part was chosen
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class WhyResult:
     part: str = ""
     views: list[PartView] = field(default_factory=list)
     without_vector: list[str] = field(default_factory=list)
-    cell_picture: np.ndarray | None = None  # uint8 (H, W, 3), where a cell was chosen
     problem: str | None = None
 
 
@@ -102,8 +102,7 @@ def why(
         found = why_alike(library, first, second, part, cell)
     except (LibraryError, RegconvError) as error:
         return WhyResult(problem=_words(error))
-    chosen = None if cell is None else cell_picture(found, found.chosen, found.chosen.cells[0])
-    return WhyResult(found.part, [_view(found, one) for one in found.parts], found.empty, chosen)
+    return WhyResult(found.part, [_view(found, one, cell) for one in found.parts], found.empty)
 
 
 def channel_photos(library: Library, channel: int, stage: str | None = None, k: int = SHOWN) -> ChannelResult:
@@ -135,8 +134,9 @@ def picture_channels(
     return StrongestResult(stage, [(one.channel, one.value, one.higher_than) for one in found])
 
 
-def _view(found: Why, part: PartWhy) -> PartView:
+def _view(found: Why, part: PartWhy, cell: tuple[int, int] | None) -> PartView:
     maps = part.maps
+    is_chosen = cell is not None and part.name == found.part
     return PartView(
         part.name,
         part.is_searched,
@@ -148,6 +148,7 @@ def _view(found: Why, part: PartWhy) -> PartView:
         maps.constants,
         part_picture(found, part),
         [_cell_view(one) for one in part.cells],
+        cell_picture(found, part, part.cells[0]) if is_chosen else None,
     )
 
 

@@ -15,7 +15,7 @@ from ui import seeing_handlers as handlers
 def test_two_photos_explained_part_by_part(library: Library, photo_ids: dict[str, int]) -> None:
     result = handlers.why(library, photo_ids["coffee.jpg"], photo_ids["rocket.jpg"])
     assert result.problem is None
-    assert result.cell_picture is None
+    assert {view.cell_picture for view in result.views} == {None}
     assert [view.name for view in result.views] == ["stage 1", "stage 2", "stage 3", "stage 4"]
     assert result.part == "stage4"
     assert result.without_vector == []
@@ -38,8 +38,11 @@ def test_an_upload_beside_a_photo_and_one_cell_of_one_part(
     assert [view.part for view in result.views] == ["stage3"]
     assert result.views[0].cosine > 0.98
     assert [cell.cell for cell in result.views[0].cells] == [(4, 2)]
-    assert result.cell_picture is not None
-    assert result.cell_picture.shape == result.views[0].picture.shape
+    picture = result.views[0].cell_picture
+    assert picture is not None
+    assert picture.shape == result.views[0].picture.shape
+    of_all = handlers.why(library, upload, photo_ids["coffee.jpg"], cell=(4, 2))
+    assert [view.part for view in of_all.views if view.cell_picture is not None] == ["stage4"]
 
 
 def test_what_cannot_be_explained_is_said_without_a_path(
