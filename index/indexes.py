@@ -59,6 +59,13 @@ class Indexes:
         """Vectors (n, width) of a part as they are stored, in the form in which its index compares them."""
         return self.of(part).compared(vectors) if part == self.pooled else vectors
 
+    def whitening(self, part: str) -> Whitening | None:
+        """How a search whitens a part's vectors, without its index; None where it does not."""
+        with self._lock:
+            self.stored.refresh()
+            held = self._held.get(part)
+            return self._whitening(part) if held is None else held.index.whitening
+
     def save(self) -> None:
         """Keep the indexes that are in memory as files, so that the next start need not build them.
 

@@ -154,7 +154,7 @@ def _whitening(eyes: Sees, pictures: tuple[_Looked, _Looked]) -> Whitening | Non
     if not isinstance(eyes, Library):
         return None
     pooled = eyes.space.pooled
-    whitening = eyes.index(pooled).whitening
+    whitening = eyes.indexes.whitening(pooled)
     if whitening is None or not all(whitening.of(one.vectors.vectors[pooled]).any() for one in pictures):
         return None
     return whitening
