@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Select, delete, func, literal_column, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import jobs, queries
 from storage.database import chunks, reading, writing
@@ -60,8 +61,10 @@ class Spaces:
 
     def lacking(self, space_id: int) -> int:
         """How many contents of present photos have no vector in the space."""
+        # Counted from the photos, ten times as fast as from the contents.
+        count = select(func.count(Photo.content_id.distinct())).where(Photo.state + "" == PRESENT)
         with reading(self.engine) as connection:
-            return connection.execute(select(func.count()).select_from(_missing(space_id).subquery())).scalar_one()
+            return connection.execute(count.where(~_vector(space_id, Photo.content_id).exists())).scalar_one()
 
     def missing(self, space_id: int, after: int, limit: int) -> list[MissingContent]:
         """Up to `limit` of those contents with ids above `after`, by id, with the present photos of each."""
@@ -128,8 +131,11 @@ class Spaces:
 def _missing(space_id: int) -> Select:
     """(id, digest) of contents with a present photo and no vector in the space."""
     there: Select = select(literal_column("1")).where(Photo.content_id == Content.id, Photo.state + "" == PRESENT)
-    vector: Select = select(literal_column("1")).where(Vector.content_id == Content.id, Vector.space_id == space_id)
-    return select(Content.id, Content.digest).where(~vector.exists(), there.exists())
+    return select(Content.id, Content.digest).where(~_vector(space_id, Content.id).exists(), there.exists())
+
+
+def _vector(space_id: int, content: InstrumentedAttribute) -> Select:
+    return select(literal_column("1")).where(Vector.content_id == content, Vector.space_id == space_id)
 
 
 def _settings(connection: Connection, keys: Collection[str]) -> dict[str, str]:
