@@ -139,7 +139,8 @@ def _improved(
     small: np.ndarray, large: np.ndarray, matrix: np.ndarray, shift: np.ndarray, steps: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     down, across = np.gradient(large)
-    y, x = np.indices(small.shape, dtype=np.float32)
+    grid = np.indices(small.shape, dtype=np.float32)
+    y, x = grid[0], grid[1]
     for _ in range(steps):
         inside = _inside(large.shape, matrix, shift, small.shape)
         if inside.sum() < 64:

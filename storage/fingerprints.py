@@ -149,7 +149,7 @@ class Fingerprints:
         statement = statement.order_by(Content.camera, Content.taken_at, Content.id)
         with reading(self.engine) as connection:
             for row in connection.execution_options(yield_per=STREAMED).execute(statement):
-                content, camera, taken_at = row.tuple()
+                content, camera, taken_at = row
                 assert camera is not None
                 assert taken_at is not None
                 yield content, camera, taken_at
