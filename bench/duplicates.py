@@ -5,7 +5,7 @@
 A round hides one edit of each photograph of the second half of photos/ among all 400: the next round another one. (Thresholds
 were chosen on the first half.) A pair counts as found where one group holds both. near_duplicates/ is asked as it is, by the
 number in each file's name. The peer is asked about the same folder, in the same run; without --peer-python it is left out.
-`--caltech` looks for duplicates among the pictures of caltech101/, where nothing is known beforehand, and lists what is found.
+`--caltech` looks for duplicates among the pictures of caltech101/test, where nothing is known beforehand, and lists what is found.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OURS = "RegConv"
 @click.option("--model", default="starter", show_default=True)
 @click.option("--rounds", default=3, show_default=True, help="Of up to 24, after which each photograph had each edit.")
 @click.option("--peer-python", envvar="IMAGEDEDUP_PYTHON", help="Python of an environment with imagededup.")
-@click.option("--caltech", is_flag=True, help="Only look for duplicates in caltech101/.")
+@click.option("--caltech", is_flag=True, help="Only look for duplicates in caltech101/test.")
 def main(model: str, rounds: int, peer_python: str | None, caltech: bool) -> None:
     """Prints Markdown tables."""
     data = Path(os.environ["REGCONV_DATA"])
@@ -161,7 +161,9 @@ def show_near_duplicates(folder: Path, model: str, peer_python: str | None) -> N
         for number, path in enumerate(sorted(one for one in folder.rglob("*") if one.is_file())):
             flat = f"{number:02}-{path.name}"
             known = re.search(r"ukbench\d+", path.name)
-            numbers[flat] = "ukbench00120" if "alpha" in path.name else known[0] if known else flat
+            numbers[flat] = (
+                "ukbench00120" if "alpha" in path.name else known[0] if known and "corrupt" not in flat else flat
+            )
             shutil.copy(path, Path(place) / flat)
         true = {
             pair(one, other)
@@ -176,8 +178,8 @@ def show_near_duplicates(folder: Path, model: str, peer_python: str | None) -> N
 
 
 def show_caltech(data: Path, model: str) -> None:
-    """Every group of caltech101, in lines to be looked at."""
-    pairs, took, report = ours(data / "caltech101", model)
+    """Every group of caltech101/test, in lines to be looked at."""
+    pairs, took, report = ours(data / "caltech101" / "test", model)
     click.echo(f"{report['contents']} pictures, {report['compared']} compared, {len(pairs)} pairs, seconds {took}")
     for group in report["groups"]:
         names = ", ".join(f"{os.path.relpath(member.path, data)} ({member.relation})" for member in group.members)

@@ -14,7 +14,7 @@ from index.fingerprint import ORIENTATIONS, in_orientation
 from index.library import Library
 
 CLOSE_BITS = 12  # of 63: an edit's hash differs by no more, hardly any two other photographs' by so little
-BLOCK = 1024  # hashes compared with all others at a time
+BLOCK, SLICE = 256, 2048  # hashes compared at a time, and with so many others: 4 MB
 NEAREST = 3  # neighbours by vectors that are compared, itself not counted
 LIKELY = 0.3  # least score in the index of a picture and a part of it
 BURST_S = 3  # from one picture of a burst to the next
@@ -38,13 +38,20 @@ def by_hash(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     turned = [in_orientation(hashes, *turn) for turn in ORIENTATIONS]
     for start in range(0, len(own), BLOCK):
         found = [NO_PAIRS]
-        later = hashes[start:]
         for other in turned:
-            near = np.zeros((len(other[start : start + BLOCK]), len(later)), np.uint8)
-            np.bitwise_count(other[start : start + BLOCK, None] ^ later[None], out=near)
-            one, two = np.nonzero(near <= CLOSE_BITS)
-            found.append(_pairs(own[start + one[one < two]], own[start + two[one < two]]))
+            for one, two in _close(other[start : start + BLOCK], hashes[start:]):
+                found.append(_pairs(own[start + one], own[start + two]))
         yield min(start + BLOCK, len(own)), np.unique(np.concatenate(found), axis=0)
+
+
+def _close(some: np.ndarray, hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(places in `some`, later places in `hashes`) of hashes that are close, a slice that stays in the processor's cache."""
+    for start in range(0, len(hashes), SLICE):
+        near = np.bitwise_count(some[:, None] ^ hashes[None, start : start + SLICE]) <= CLOSE_BITS
+        if near.any():
+            one, two = np.nonzero(near)
+            later = one < two + start
+            yield one[later], two[later] + start
 
 
 def by_vectors(library: Library, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
