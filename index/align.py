@@ -93,7 +93,7 @@ def refined(first: np.ndarray, second: np.ndarray, start: Fit) -> Fit | None:
 def judged(first: np.ndarray, second: np.ndarray, matrix: np.ndarray, shift: np.ndarray) -> Fit:
     """The fit with its score, overlap, gain and offset."""
     seen = _warped(second, matrix, shift, first.shape)
-    inside = _inside(second.shape, matrix, shift, first.shape)
+    inside = inside_of(second.shape, matrix, shift, first.shape)
     overlap = float(inside.mean())
     if inside.sum() < 64:
         return Fit(matrix, shift, 0.0, overlap)
@@ -142,7 +142,7 @@ def _improved(
     grid = np.indices(small.shape, dtype=np.float32)
     y, x = grid[0], grid[1]
     for _ in range(steps):
-        inside = _inside(large.shape, matrix, shift, small.shape)
+        inside = inside_of(large.shape, matrix, shift, small.shape)
         if inside.sum() < 64:
             return None
         seen, gx, gy = (_warped(one, matrix, shift, small.shape)[inside] for one in (large, across, down))
@@ -170,7 +170,8 @@ def _warped(pixels: np.ndarray, matrix: np.ndarray, shift: np.ndarray, shape: tu
     return ndimage.affine_transform(pixels, matrix[::-1, ::-1], shift[::-1], shape, order=1, mode="nearest")
 
 
-def _inside(size: tuple[int, ...], matrix: np.ndarray, shift: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def inside_of(size: tuple[int, ...], matrix: np.ndarray, shift: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which pixels of a picture of this shape, bool, lie in one of this size by the fit."""
     y, x = np.indices(shape)
     there_x = matrix[0, 0] * x + matrix[0, 1] * y + shift[0]
     there_y = matrix[1, 0] * x + matrix[1, 1] * y + shift[1]

@@ -11,7 +11,7 @@ from math import atan2, degrees
 import numpy as np
 from PIL import Image
 
-from index.align import Fit, part_fit, refined, whole_fit
+from index.align import Fit, inside_of, part_fit, refined, whole_fit
 from index.fingerprint import BLANK, GREY, ORIENTATIONS, oriented
 
 SAME_PIXELS, EDITED = "same-pixels", "edited"
@@ -25,6 +25,7 @@ LEAST_COMMON = 0.12  # of either picture's area
 NOISE, WORST_NOISE = 5.5, 15.0  # grey levels by which means of 8 x 8 pixels differ: 99 of 100, and all
 WHOLE, TILTED = 0.975, 0.93  # of the area that counts as all of it, of a level picture and of a tilted one
 LEVEL = 0.7  # degrees
+FLAT = 6.0  # grey levels from the colour of a border
 TURNS = {  # what has to be done to the second picture, told as what was done to it
     (False, True, False): "mirrored",
     (False, False, True): "flipped top to bottom",
@@ -90,8 +91,11 @@ def related(first: Small, second: Small) -> Relation | None:
     )
     if min(shares) < LEAST_COMMON:
         return None
+    # A border, or the corners of a tilted picture, is nothing that the other lacks.
+    framed = _is_framed(first, second, fit, turn)
+    shown = 1.0 if framed[0] else shares[0], 1.0 if framed[1] else shares[1]
     in_place = turn == ORIENTATIONS[0] and whole_fit(first.grey, second.grey).score >= IN_PLACE
-    return Relation(EDITED, _edits(first, second, fit, turn, shares), *shares, in_place, turn != ORIENTATIONS[0])
+    return Relation(EDITED, _edits(first, second, fit, turn, shares, framed), *shown, in_place, turn != ORIENTATIONS[0])
 
 
 def similar(first: Small, second: Small) -> float:
@@ -160,21 +164,41 @@ def _best(
     return max(good, key=lambda one: one[0].score, default=None)
 
 
-def _edits(first: Small, second: Small, fit: Fit, turn: tuple[bool, bool, bool], shares: tuple[float, float]) -> str:
+def _edits(
+    first: Small,
+    second: Small,
+    fit: Fit,
+    turn: tuple[bool, bool, bool],
+    shares: tuple[float, float],
+    framed: tuple[bool, bool],
+) -> str:
     """What was done to the first picture to make the second, in words."""
     done = [TURNS[turn]] if turn in TURNS else []
     angle = degrees(atan2(fit.matrix[1, 0] - fit.matrix[0, 1], fit.matrix[0, 0] + fit.matrix[1, 1]))
     if abs(angle) > LEVEL:
         done.append(f"tilted by {abs(angle):.0f}°")
     if shares[0] < WHOLE:
-        done.append(f"cropped to {shares[0]:.0%} of the picture")
+        done.append("without its border" if framed[0] else f"cropped to {shares[0]:.0%} of the picture")
     if shares[1] < (WHOLE if abs(angle) <= LEVEL else TILTED):  # a tilted picture has empty corners
-        done.append("with a border or more of the picture" if shares[0] >= WHOLE else "with another border")
+        done.append("with a border" if framed[1] else "with more of the picture")
     done += _resized(first, second, fit, turn, shares)
     if (first.colour < GREY) != (second.colour < GREY):
         done.append("grey" if second.colour < GREY else "in colour")
     done += _lightened(fit, first)
     return ", ".join(done) or "retouched or compressed"
+
+
+def _is_framed(first: Small, second: Small, fit: Fit, turn: tuple[bool, bool, bool]) -> tuple[bool, bool]:
+    """Whether what the first, and the second, has more than the other is of one colour."""
+    turned = oriented(second.grey, *turn)
+    back = inverse(fit)
+    outside = (
+        first.grey[~inside_of(turned.shape, fit.matrix, fit.shift, first.grey.shape)],
+        turned[~inside_of(first.grey.shape, back.matrix, back.shift, turned.shape)],
+    )
+    # The rim of a frame is mixed with the picture by making it small.
+    flat = [len(one) > 0 and np.mean(np.abs(one - np.median(one)) < FLAT) > 0.8 for one in outside]
+    return bool(flat[0]), bool(flat[1])
 
 
 def _resized(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -28,6 +29,7 @@ BATCH = 256  # fingerprints a transaction
 OPEN = 96  # small pictures in memory
 ALIKE = 0.5  # least correlation of two pictures of a burst
 READING, COMPARING = "reading thumbnails", "comparing"
+AN_EDIT = "an edit of the same picture"
 Pair = tuple[int, int]
 
 
@@ -147,6 +149,9 @@ class _Search:
             return None
         self.compared += 1
         relation = related(first[1], second[1])
+        back = self.found[EDITED].get((other, one))
+        if relation is None and back is not None:  # a fit may be found from one side alone
+            relation = replace(back, words=AN_EDIT, first_share=back.second_share, second_share=back.first_share)
         return None if relation is None or _is_another_shot(first[0], second[0], relation) else relation
 
     def _burst(self, one: int, other: int) -> Relation | None:
