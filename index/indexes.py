@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from index.choose import EXACT_UP_TO
 from index.generations import PLACES, Generations
 from index.stored import Stored
 from index.vectors import Source, VectorIndex, float32_slices
@@ -65,6 +66,12 @@ class Indexes:
             self.stored.refresh()
             held = self._held.get(part)
             return self._whitening(part) if held is None else held.index.whitening
+
+    @property
+    def is_worth_saving(self) -> bool:
+        """Whether an index that took its time to build is in memory only."""
+        with self._lock:
+            return any(not held.is_saved and len(held.index) > EXACT_UP_TO for held in self._held.values())
 
     def save(self) -> None:
         """Keep the indexes that are in memory as files, so that the next start need not build them.

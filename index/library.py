@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Collection
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from index import open_space
 from index.decode import Decoder
-from index.errors import ModelMismatch, NoLibrary
+from index.errors import LibraryError, ModelMismatch, NoLibrary
 from index.indexes import Indexes
 from index.open_space import OpenSpace, Shared, switch_command
 from index.place import must_be_free, must_be_writable, no_place
@@ -20,12 +21,15 @@ from index.space_facts import SpaceFacts, facts_of
 from index.stored import Stored
 from index.vectors import VectorIndex
 from regconv.backbone import Backbone, ModelDescription
+from storage import jobs
 from storage.catalog import Catalog
 from storage.database import sqlite_url
+from storage.errors import JobRunning, ReadOnly
 
 if TYPE_CHECKING:
     from typing import Self
 
+log = logging.getLogger(__name__)
 DEFAULT_MODEL = "facebook/convnext-tiny-224"
 MAKE_ONE = "Make one: python app.py index FOLDER --library"
 
@@ -192,6 +196,27 @@ class Library:
     def index(self, part: str) -> VectorIndex:
         """The index of one part, with every vector that the catalogue has now."""
         return self.indexes.of(part)
+
+    def keep_indexes(self) -> bool:
+        """Save what a search had to build, so that the next start need not; whether that was done.
+
+        Not where a job is at work, which does so itself, nor in a library that can only be read; and small ones are built in no time.
+        """
+        if not self.indexes.is_worth_saving:
+            return False
+        try:
+            job_id = self.catalog.start_job("keep", [])
+        except (JobRunning, ReadOnly):
+            return False
+        state = jobs.FAILED
+        try:
+            self.indexes.save()
+            state = jobs.DONE
+        except LibraryError:
+            log.info("The indexes could not be kept.", exc_info=True)  # an answer is no worse for it
+        finally:
+            self.catalog.finish_job(job_id, state)
+        return state == jobs.DONE
 
     def stored(self, contents: Collection[int], part: str) -> dict[int, np.ndarray]:
         """The stored vector, float32 (width,), of each of these contents that has one."""

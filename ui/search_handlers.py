@@ -75,6 +75,7 @@ class Found:
 
 def search(library: Library, ask: Ask) -> Found:
     """One page of the photos that are asked for, copies folded."""
+    library = library.follow()
     try:
         return _search(library, ask)
     except (LibraryError, RegconvError) as error:
@@ -83,7 +84,7 @@ def search(library: Library, ask: Ask) -> Found:
 
 def words(library: Library, start: str = "", limit: int = 50) -> list[tuple[str, int, str]]:
     """(word, how many contents, "taught" or "label"): what photos are called, for a field that completes what is typed."""
-    return known_words(library, start)[:limit]
+    return known_words(library.follow(), start)[:limit]
 
 
 def _search(library: Library, ask: Ask) -> Found:

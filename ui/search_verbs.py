@@ -74,6 +74,7 @@ def search(
         none = "" if answer.neighbours else why_none(library, bounds, names)
         # Of one picture alone: what scores of a mean of several mean was measured, and is not the same.
         chance = chance_of(library, weights) if len(images) == 1 and not minus and answer.neighbours else None
+        library.keep_indexes()
     found = [_neighbour(one, chance) for one in answer.neighbours]
     document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
     return Answer(document, "\n".join(_lines(found)) or none)

@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 import pytest
 
+import index.indexes
 from index.errors import LibraryError
 from index.library import Library
 from index.vectors import VectorIndex
@@ -207,3 +208,38 @@ def test_searches_while_another_instance_stores_are_right(open_library: Open, fi
         asker.join(30)
     assert wrong == []
     assert len(page.index("stage2")) == 1 + 12 * 8
+
+
+def test_what_a_search_had_to_build_is_kept_where_it_may_be(
+    open_library: Open, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = open_library()
+    fill(library, {"/red.png": RED, "/green.png": GREEN})
+    library.index("stage1")
+    assert not library.keep_indexes(), "so small a one is built in no time"
+    monkeypatch.setattr(index.indexes, "EXACT_UP_TO", 1)
+    job = library.catalog.start_job("index", [])
+    assert not library.keep_indexes(), "a job is at work"
+    library.catalog.finish_job(job, "done")
+    assert kept_files(library) == []
+    assert library.keep_indexes()
+    assert [name.split("-")[0] for name in kept_files(library)] == ["stage1"]
+    assert not library.keep_indexes(), "it is kept already"
+    assert library.catalog.start_job("index", []), "the lease was given back"
+
+
+def test_a_full_disk_costs_the_kept_index_and_not_the_answer(
+    open_library: Open, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = open_library()
+    fill(library, {"/red.png": RED, "/green.png": GREEN})
+    library.index("stage2")
+    monkeypatch.setattr(index.indexes, "EXACT_UP_TO", 1)
+
+    def full(self: VectorIndex, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VectorIndex, "save", full)
+        assert not library.keep_indexes()
+    assert library.keep_indexes()
