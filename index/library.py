@@ -200,7 +200,7 @@ class Library:
     def keep_indexes(self) -> bool:
         """Save what a search had to build, so that the next start need not; whether that was done.
 
-        Not where a job is at work, which does so itself, nor in a library that can only be read; and small ones are built in no time.
+        Not where a job is at work, which does so itself, nor in a library that can only be read. Small ones are built in no time.
         """
         if not self.indexes.is_worth_saving:
             return False
