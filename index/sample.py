@@ -39,8 +39,8 @@ def make_sample(folder: Path) -> int:
     """How many pictures the sample library in `folder` has; they are written where they are not there yet.
 
     Each photograph becomes eleven files: itself, re-encoded, lying on its side with an EXIF note, mirrored, turned, brighter,
-    small, and four crops. What was made of one photograph bears the date of one day, which is ours, not the photographer's.
-    The same bytes every time.
+    small, and four crops. What was made of one photograph keeps its date, which is ours, not the photographer's. The same
+    bytes every time.
     """
     count = len(PHOTOGRAPHS) * len(VARIANTS)
     if (folder / FINISHED).exists():
@@ -50,8 +50,8 @@ def make_sample(folder: Path) -> int:
     for day, (name, file) in enumerate(PHOTOGRAPHS.items(), start=1):
         photograph = open_image(source / file)
         photograph.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
-        for hour, (ending, picture, options) in enumerate(_variants(photograph, seed=sum(name.encode())), start=8):
-            exif = _exif(f"2024:05:{day:02} {hour:02}:00:00", ROTATED_90 if ending == ON_ITS_SIDE else UPRIGHT)
+        for ending, picture, options in _variants(photograph, seed=sum(name.encode())):
+            exif = _exif(f"2024:05:{day:02} 12:00:00", ROTATED_90 if ending == ON_ITS_SIDE else UPRIGHT)
             picture.save(folder / f"{name}{ending}", exif=exif, **options)
     (folder / FINISHED).write_text(f"{count} pictures made from the photographs of scikit-image.\n")
     return count
