@@ -229,7 +229,8 @@ def test_teach_classify_search_and_unteach(app: App, sample: Path, words: Path, 
     assert document == {"removed": ["cat"], "words": {"coffee": 4}, "fitted": False}
     (entry,) = json.loads(app("classify", sample / "cat.jpg", "--library", library, "--json").stdout)
     assert entry["own_labels"] == []
-    assert app("unteach", "--library", library).stdout == "Taken back: coffee. Still taught: nothing.\n"
+    app("unteach", "--library", library, expect=2)
+    assert app("unteach", "--all", "--library", library).stdout == "Taken back: coffee. Still taught: nothing.\n"
 
 
 def test_teaching_what_can_not_be_taught_says_why(app: App, indexed: Path, words: Path, tmp_path: Path) -> None:

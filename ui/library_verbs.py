@@ -85,10 +85,13 @@ def teach(settings: Settings, folder: str) -> Answer:
 
 @verb
 @click.argument("words", nargs=-1, metavar="[WORD...]")
-def unteach(settings: Settings, words: tuple[str, ...]) -> Answer:
-    """Take back words that were taught, or all of them. Photos and the model's own labels stay."""
+@click.option("--all", "every", is_flag=True, help="All words.")
+def unteach(settings: Settings, words: tuple[str, ...], every: bool) -> Answer:
+    """Take back words that were taught, or --all of them. Photos and the model's own labels stay."""
     from index import teach as teaching
 
+    if bool(words) == every:
+        raise click.UsageError("Say which words to take back, or --all: one of the two.")
     with settings.open() as library:
         document = teaching.unteach(library, words)
     return Answer(document, terminal.unteaching_text(document))

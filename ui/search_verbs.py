@@ -10,6 +10,7 @@ import click
 
 from ui import terminal
 from ui.command_line import Answer, Settings, verb
+from ui.filter_options import narrowed
 
 if TYPE_CHECKING:
     from index.chance import Chance
@@ -27,13 +28,10 @@ CHANCE_LINE = "------  below: no more alike than chance alone would bring in a l
 @click.option("-k", default=12, show_default=True, type=click.IntRange(1, 100_000), help="How many photos.")
 @click.option("--stages", metavar="w1,...,wN", help="How much each stage counts.")
 @click.option("--like", type=click.Choice(LIKE), help="What kind of similar, instead of --stages.")
-@click.option("--folder", metavar="F", help="Only photos below this folder.")
-@click.option("--after", metavar="DATE", type=click.DateTime(), help="Only photos taken on or after this date.")
-@click.option("--before", metavar="DATE", type=click.DateTime(), help="Only photos taken before this date.")
 @click.option(
     "--label", "labels", multiple=True, metavar="L", help="Only photos that are called so; several: by all of them."
 )
-@click.option("--camera", metavar="C", help="Only photos from a camera with this in its name.")
+@narrowed
 def search(
     settings: Settings,
     images: tuple[str, ...],

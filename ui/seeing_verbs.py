@@ -9,6 +9,7 @@ import click
 
 from ui import seeing_text
 from ui.command_line import Answer, Settings, verb
+from ui.filter_options import narrowed
 
 if TYPE_CHECKING:
     from index.why import PartWhy
@@ -100,10 +101,7 @@ def _part_document(part: PartWhy) -> dict[str, Any]:
 @click.option(
     "--by", type=click.Choice(("value", "unusual")), help="With IMAGE: the highest first, or those rarely so high."
 )
-@click.option("--folder", metavar="F", help="Only photos below this folder.")
-@click.option("--after", metavar="DATE", type=click.DateTime(), help="Only photos taken on or after this date.")
-@click.option("--before", metavar="DATE", type=click.DateTime(), help="Only photos taken before this date.")
-@click.option("--camera", metavar="C", help="Only photos from a camera with this in its name.")
+@narrowed
 def channels(
     settings: Settings,
     image: str | None,
