@@ -40,6 +40,7 @@ COPY = 0.999  # a cosine of the pooled part above this: the same picture, saved 
 GROWN = 0.25  # the share by which a library changes before its scores are weighed anew
 KEPT = 8  # weightings whose chances the catalogue keeps
 BLOCK = 512
+TOO_FEW = "the library has too few pairs of photos to say how rare this is"
 
 _known: WeakKeyDictionary[OpenSpace, dict[str, Chance]] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -92,7 +93,8 @@ class Chance:
         """The meaning of a score as a sentence."""
         number = self.one_in(score)
         if number <= 1:
-            return "most unrelated pairs look this alike"
+            # Of a few hundred pairs nothing rare can be said: not that it is common either.
+            return TOO_FEW if self.of(score) < 0.5 else "most unrelated pairs look this alike"
         return f"{'fewer than ' if self.is_rarer(score) else ''}1 in {number:,} unrelated pairs look this alike"
 
     def meaning(self, score: float) -> dict[str, Any]:

@@ -224,6 +224,14 @@ def test_words(score: float, words: str) -> None:
     assert known.words(score) == words
 
 
+def test_few_pairs_do_not_call_a_rare_score_common() -> None:
+    tail = Tail((1.0, 0.1, 0.01), (0.0, 0.5, 0.75), 0.1, 0.0)
+    known = Chance(tail, pairs=220, photos=30, fitted=30)
+    assert known.most == 1
+    assert known.words(0.99) == "the library has too few pairs of photos to say how rare this is"
+    assert known.words(-0.5) == "most unrelated pairs look this alike"
+
+
 def test_the_line_is_where_one_photo_is_to_be_expected() -> None:
     tail = Tail((1.0, 0.1, 0.01), (0.0, 0.5, 0.75), 0.1, 0.0)
     few, many = (Chance(tail, pairs=10**6, photos=count, fitted=count) for count in (100, 10_000))
