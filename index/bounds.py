@@ -67,8 +67,9 @@ def why_none(library: Library, where: Filter, names: Sequence[Named] = ()) -> st
         value = getattr(where, field.name)
         if value is not None and not len(library.catalog.matching(Filter(**{field.name: value}))):
             return f"No photo was found: the library has none with {field.name} {value}."
+    there = library.catalog.matching(Filter()) if names else np.empty(0, np.int64)
     for name in names:
-        if not len(called(library, [name])):
+        if not len(np.intersect1d(called(library, [name]), there)):
             return f"No photo was found: the library has none that is surely enough called {name.word!r}."
     several = bool(names) + sum(getattr(where, field.name) is not None for field in fields(where)) > 1 or len(names) > 1
     return "No photo was found: none meets all conditions at once." if several else "No photo was found."

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
-from sqlalchemy import Engine, Row, Select, func, select
+from sqlalchemy import Engine, Row, Select, func, literal_column, select
 
 from storage.database import chunks, reading
-from storage.tables import Label, Mark
+from storage.tables import PRESENT, Label, Mark, Photo
 
 
 class NamedRows:
@@ -41,8 +41,12 @@ class NamedRows:
         return np.unique(np.fromiter((row[0] for row in rows), np.int64))
 
     def label_counts(self, space_id: int) -> dict[int, int]:
-        """How many contents have a label as their most likely one, by its number."""
+        """How many contents of present photos have a label as their most likely one, by its number."""
         statement = select(Label.label_index, func.count()).where(Label.space_id == space_id, Label.rank == 0)
+        is_there: Select = select(literal_column("1")).where(
+            Photo.content_id == Label.content_id, Photo.state + "" == PRESENT
+        )
+        statement = statement.where(is_there.exists())
         with reading(self.engine) as connection:
             return {row[0]: row[1] for row in connection.execute(statement.group_by(Label.label_index))}
 

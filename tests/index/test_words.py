@@ -173,6 +173,8 @@ def test_a_search_that_finds_nothing_says_why(library: Library, fill: Fill) -> N
     assert "surely enough called 'shark'" in why_none(library, Filter(), [named(library, "shark")])
     assert "none meets all" in why_none(library, filter_of(folder="/p"), [named(library, "dog")])
     assert why_none(library, Filter()) == "No photo was found."
+    library.catalog.mark_gone(["/q"], (), seen=(), newest=library.catalog.newest_photo())
+    assert "surely enough called 'dog'" in why_none(library, Filter(), [named(library, "dog")])
 
 
 def test_an_empty_library_finds_nothing_by_words(library: Library) -> None:
