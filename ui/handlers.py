@@ -99,6 +99,13 @@ def model_name(library: Library) -> str:
     return os.path.basename(library.model) if os.path.isabs(library.model) else library.model
 
 
+def refusal(error: Exception) -> str:
+    """Why something could not be done, in words: pages show no paths of the computer."""
+    if isinstance(error, UnreadableImage):
+        return f"{os.path.basename(error.path)} could not be read as a picture: {error.reason}."
+    return str(error)
+
+
 def look_at_upload(library: Library, path: str, name: str | None = None) -> LookResult:
     """Labels, maps and neighbours of a picture file that somebody gave the page."""
     library = library.follow()

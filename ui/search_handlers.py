@@ -25,6 +25,7 @@ from index.search import (
 from index.word_search import find_named
 from index.words import known_words, named
 from regconv.errors import RegconvError
+from ui.handlers import refusal
 
 PAGE = 24  # pictures of an answer
 COPIES = 4  # photos of one content that are expected: more are asked for where there are more
@@ -79,7 +80,7 @@ def search(library: Library, ask: Ask) -> Found:
     try:
         return _search(library, ask)
     except (LibraryError, RegconvError) as error:
-        return Found(problem=str(error))
+        return Found(problem=refusal(error))
 
 
 def words(library: Library, start: str = "", limit: int = 50) -> list[tuple[str, int, str]]:

@@ -16,7 +16,8 @@ from index.channels import EVERYTHING, photos_of_channel, stage_of, strongest_ch
 from index.errors import LibraryError
 from index.library import Library
 from index.why import CellMatches, PartWhy, Why, why_alike
-from regconv.errors import RegconvError, UnreadableImage
+from regconv.errors import RegconvError
+from ui.handlers import refusal
 from ui.why_pictures import cell_picture, part_name, part_picture
 
 SHOWN = 12
@@ -101,7 +102,7 @@ def why(
     try:
         found = why_alike(library, first, second, part, cell)
     except (LibraryError, RegconvError) as error:
-        return WhyResult(problem=_words(error))
+        return WhyResult(problem=refusal(error))
     return WhyResult(found.part, [_view(found, one, cell) for one in found.parts], found.empty)
 
 
@@ -130,7 +131,7 @@ def picture_channels(
         stage, _ = stage_of(library.space.parts, stage)
         found = strongest_channels(library, picture, stage, k, by)
     except (LibraryError, RegconvError) as error:
-        return StrongestResult(problem=_words(error))
+        return StrongestResult(problem=refusal(error))
     return StrongestResult(stage, [(one.channel, one.value, one.higher_than) for one in found])
 
 
@@ -154,10 +155,3 @@ def _view(found: Why, part: PartWhy, cell: tuple[int, int] | None) -> PartView:
 
 def _cell_view(one: CellMatches) -> CellView:
     return CellView(one.cell, one.pairs.share, one.pairs.cells, one.pairs.constant, one.best)
-
-
-def _words(error: Exception) -> str:
-    """Pages show no paths of the computer."""
-    if isinstance(error, UnreadableImage):
-        return f"{os.path.basename(str(error.path))} could not be read as a picture: {error.reason}."
-    return str(error)

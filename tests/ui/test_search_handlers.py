@@ -114,6 +114,14 @@ def test_what_cannot_be_asked_is_said_in_words(crowd: Library, ask: Ask, problem
     assert found.pictures == []
 
 
+def test_a_file_that_cannot_be_read_is_named_without_its_folders(crowd: Library, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    problem = search(crowd, Ask(files=[str(broken)])).problem or ""
+    assert problem.startswith("broken.jpg could not be read as a picture")
+    assert str(tmp_path) not in problem
+
+
 def test_nothing_found_says_why(crowd: Library, empty_library: Library, photo_folder: Path) -> None:
     assert "none with folder" in (search(crowd, Ask(photos=[1], folder="/nowhere")).hint or "")
     assert "empty" in (search(empty_library, Ask(files=[str(photo_folder / "moon.jpg")])).hint or "")
