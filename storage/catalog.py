@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import URL, Row, func, select, update
 from sqlalchemy.engine import make_url
 
-from storage import jobs, marks, queries, storing
+from storage import jobs, marks, queries, read_only, storing
 from storage.database import chunks, now, open_engine, reading, writing
 from storage.decisions import Decisions
 from storage.errors import CatalogError
@@ -41,6 +41,11 @@ class Catalog(VectorRows, NamedRows, Listings, Spaces, Decisions, Fingerprints):
         self.engine.dispose()
 
     # the database, settings and spaces
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be changed, since the folder can't be written to."""
+        return read_only.OPTION in self.engine.get_execution_options()
 
     def damage(self) -> str | None:
         """What the database finds wrong with its own file, None if nothing. Servers look after their own."""

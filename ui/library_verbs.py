@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ui import terminal
 from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
@@ -18,23 +20,40 @@ if TYPE_CHECKING:
     from index.library import Library
 
 
+def _serving(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that starts the page."""
+    options = [
+        click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+        click.option("--port", default=7860, show_default=True, help="The port to listen on."),
+        click.option(
+            "--name", "names", multiple=True, metavar="NAME", help="A host name under which a proxy, or your network, serves it."
+        ),
+        click.option(
+            "--password", envvar="REGCONV_PASSWORD", metavar="WORDS|-",
+            help="What the page asks for from now on; - reads it from standard input. Kept as a hash in the library, so give "
+            "it once. Needed for any other address than this computer's own.  [default: $REGCONV_PASSWORD]",
+        ),
+        click.option("--no-password", is_flag=True, help="Take the kept password away."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        option(function)
+    return function
+
+
 @verb
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=7860, show_default=True, help="The port to listen on.")
-@click.option("--password", help="Needed to listen on any other address than this machine's own.")
-def ui(settings: Settings, host: str, port: int, password: str | None) -> None:
+@_serving
+def ui(settings: Settings, **serving: Any) -> None:
     """Start the web page."""
     with settings.open(create=True) as library:
-        _serve(library, settings, host, port, password)
+        _serve(library, settings, **serving)
 
 
 @verb
 @click.option(
     "--photos", default="", metavar="FOLDER", help="Your photos.  [default: a sample library made on the spot]"
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=7860, show_default=True, help="The port to listen on.")
-def demo(settings: Settings, photos: str, host: str, port: int) -> None:
+@_serving
+def demo(settings: Settings, photos: str, **serving: Any) -> None:
     """Index a folder, or a sample made from scikit-image's photographs, and start the web page."""
     from index.job import check_folders
     from index.sample import make_sample
@@ -47,10 +66,10 @@ def demo(settings: Settings, photos: str, host: str, port: int) -> None:
     settings.model = settings.model or "starter"
     settings.folder = os.path.join(settings.folder, _folder_name(photos, settings.model))
     with settings.open(create=True) as library:
-        report = _index(library, settings, [photos])
+        report = None if library.catalog.is_read_only else _index(library, settings, [photos])
         if report is not None:
             settings.say(terminal.report_text(report))
-        _serve(library, settings, host, port)
+        _serve(library, settings, as_demo=True, **serving)
 
 
 @verb
@@ -163,13 +182,52 @@ def _followed(settings: Settings, steps: Iterator[Any]) -> dict[str, Any]:
     return report
 
 
-def _serve(library: Library, settings: Settings, host: str, port: int, password: str | None = None) -> None:
-    from ui.server import build_app, serve
+def _serve(
+    library: Library,
+    settings: Settings,
+    host: str,
+    port: int,
+    names: Sequence[str] = (),
+    password: str | None = None,
+    no_password: bool = False,
+    as_demo: bool = False,
+) -> None:
+    from ui.password import keep
+    from ui.server import build_app, is_loopback, opening, serve
 
+    if no_password and password and not _is_from_environment("password"):
+        raise click.UsageError("Give --password or --no-password, not both.")
+    given = "" if no_password else _password(password)
+    for_once = given if given and library.catalog.is_read_only else None
+    if given is not None and for_once is None:
+        keep(library, given)
     with tempfile.TemporaryDirectory(prefix="regconv-") as uploads:  # for this user's eyes only, and gone at the end
         os.environ["GRADIO_TEMP_DIR"] = uploads
-        app = build_app(library, password=password)
-        serve(app, host, port, ready=lambda address: settings.say(f"RegConv is at {address}  (Ctrl-C ends it)"))
+        app = build_app(library, password=for_once, names=names, as_demo=as_demo)
+
+        def ready(address: str) -> None:
+            settings.say(f"RegConv is at {address}  (Ctrl-C ends it)")
+            if names or not is_loopback(host):
+                bound = int(address.rpartition(":")[2])
+                settings.say(opening(library, host, bound, has_password=not app.state.is_open))
+
+        serve(app, host, port, ready=ready)
+
+
+def _password(given: str | None) -> str | None:
+    """The password as it was given, from standard input for "-", None where none was."""
+    if given != "-":
+        return given
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        raise click.UsageError("--password - reads a line from standard input, and there was none.")
+    return line
+
+
+def _is_from_environment(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
 
 
 def _index(

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
@@ -27,9 +27,11 @@ from regconv.errors import RegconvError, UnreadableImage
 from ui.guard import Guard
 from ui.handlers import model_name
 from ui.page import build_page
+from ui.page_routes import PageRoutes
+from ui.password import hashed, kept
 from ui.theme import STYLE, theme
 
-UPLOAD_LIMIT = "256mb"
+UPLOAD_BYTES = 128 << 20  # of one upload; scans and panoramas are well below
 KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
 THUMBNAIL_SIDE = 256
 GRACE_S = 1  # for open connections when the server ends; the page keeps one open all the time
@@ -41,8 +43,21 @@ class ServerError(Exception):
     """The server can't be started as asked; the message says what to do."""
 
 
-def build_app(library: Library, runner: Runner | None = None, *, password: str | None = None) -> FastAPI:
-    """The whole application of one library. With a password everything asks for it, under any user name."""
+def build_app(
+    library: Library,
+    runner: Runner | None = None,
+    *,
+    password: str | None = None,
+    names: Collection[str] = (),
+    as_demo: bool = False,
+) -> FastAPI:
+    """The whole application of one library.
+
+    Everything asks for the password, this one or else the one that the library keeps, under any user name. `names` are host
+    names besides the server's own address. `as_demo` lets others in without a password where the library can only be read.
+
+    Raises PasswordError for a password that is too short, or a kept one that can't be read.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,16 +66,20 @@ def build_app(library: Library, runner: Runner | None = None, *, password: str |
 
     # Without FastAPI's documentation pages: they load scripts from another host.
     app = FastAPI(title="RegConv", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.has_password = bool(password)
+    secret = hashed(password) if password else kept(library)
+    app.state.is_open = secret is None
+    app.state.is_demo = as_demo and library.catalog.is_read_only
+    app.state.names = frozenset(names)
     _add_photos(app, library)
     _add_health(app, library)
     page = build_page(library, runner or Runner(library))
     gr.mount_gradio_app(
         app, page, path="/", theme=theme(), css_paths=[STYLE], footer_links=[], run_history=False, ssr_mode=False,
-        pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=UPLOAD_LIMIT, show_error=True,
+        pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=UPLOAD_BYTES, show_error=True,
         blocked_paths=[str(library.folder)],
     )  # fmt: skip
-    app.add_middleware(Guard, password=password or None)
+    app.routes[-1].app.add_middleware(PageRoutes, upload_bytes=UPLOAD_BYTES)  # type: ignore[attr-defined]
+    app.add_middleware(Guard, password=secret, names=names)
     return app
 
 
@@ -73,10 +92,11 @@ def serve(
 
     Raises ServerError where the port is taken, or where others could reach an application without a password.
     """
-    if not is_loopback(host) and not app.state.has_password:
+    if app.state.is_open and not app.state.is_demo and (app.state.names or not is_loopback(host)):
         raise ServerError(
-            f"On {host} everybody who reaches this computer could see all photos of the library. "
-            "Give --password, or leave --host out to serve this computer only."
+            f"On {', '.join([host, *sorted(app.state.names)])} everybody who reaches this computer could see all photos of the "
+            "library. Give --password, or leave --host and --name out to serve this computer only. (A demo of a library that "
+            "can only be read needs no password: take the right to write from its folder and start `demo`.)"
         )
     listening = _listen(host, port)
     address = _address(host, listening.getsockname()[1])
@@ -115,6 +135,43 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         _LOG.setLevel(logging.CRITICAL)  # that an open page's stream is cut off is no error to tell anybody
         await super().shutdown(sockets)
+
+
+def opening(library: Library, host: str, port: int, *, has_password: bool) -> str:
+    """What another address than this computer's own opens, in words for the person who starts the server."""
+    numbers = library.catalog.counts(library.space_id)
+    where = ", ".join(_address(one, port) for one in reached_at(host))
+    lines = [f"Open to other computers at {where}: {numbers['present']:,} photos with their names, folders and dates."]
+    if has_password:
+        lines.append(
+            "Whoever has the password can look at them, upload pictures, index any folder of this computer, and teach."
+        )
+    else:
+        lines.append(
+            "Anybody can look at them and upload pictures, without a password. The library itself can't be changed."
+        )
+    lines.append(
+        "Nothing is encrypted on the way, the password neither: beyond a network that you trust, put a proxy with TLS in "
+        "front (Caddy, nginx), keep RegConv on 127.0.0.1 and start it with --name NAME."
+    )
+    return "\n".join(lines)
+
+
+def reached_at(host: str) -> list[str]:
+    """The addresses of this computer that listening on `host` opens."""
+    try:
+        if not ipaddress.ip_address(host or "0.0.0.0").is_unspecified:
+            return [host]
+    except ValueError:
+        return [host]
+    found = {str(info[4][0]) for info in _own_addresses() if ":" not in str(info[4][0]) or ":" in host}
+    return sorted(address for address in found if not is_loopback(address)) or [host]
+
+
+def _own_addresses() -> list[tuple]:
+    with suppress(OSError):
+        return list(socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM))
+    return []
 
 
 def _add_photos(app: FastAPI, library: Library) -> None:

@@ -113,7 +113,7 @@ def test_every_answer_is_guarded(client: TestClient, path: str):
     headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'self'" in headers["content-security-policy"]
-    assert headers["referrer-policy"] == "same-origin"
+    assert headers["referrer-policy"] == "no-referrer"
 
 
 def test_the_page_names_no_other_host_to_load_from(client: TestClient):
