@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,26 +43,39 @@ class Check:
     detail: str
 
 
-def examine(library: Library, *, recall: bool = False, mend: bool = False, whole: bool = False) -> dict[str, Any]:
+def examine(
+    library: Library,
+    *,
+    recall: bool = False,
+    mend: bool = False,
+    whole: bool = False,
+    only: Collection[str] = CHECKS.keys(),
+) -> dict[str, Any]:
     """The library's health: see `examination`."""
-    *_, last = examination(library, recall=recall, mend=mend, whole=whole)
+    *_, last = examination(library, recall=recall, mend=mend, whole=whole, only=only)
     assert last.report is not None
     return last.report
 
 
 def examination(
-    library: Library, *, recall: bool = False, mend: bool = False, whole: bool = False
+    library: Library,
+    *,
+    recall: bool = False,
+    mend: bool = False,
+    whole: bool = False,
+    only: Collection[str] = CHECKS.keys(),
 ) -> Generator[Progress, None, None]:
     """Look at everything, one check after another; the last Progress carries the health, as `doctor --json` prints it.
 
     With `mend`, what is derived is made again first. Large libraries are sampled, another sample each time; `whole` looks at
-    all of it. Mending takes the library's lease (JobRunning where a job is at work) and never touches what a user said or a
-    photo. Raises what `mend` raises.
+    all of it; `only` names the CHECKS to make. Mending takes the library's lease (JobRunning where a job is at work) and never
+    touches what a user said or a photo. Raises what `mend` raises.
     """
     mended = (yield from mend_derived(library)) if mend else []
     answers = []
-    for done, (name, check) in enumerate(CHECKS.items()):
-        yield step(f"examining: {name}", done, len(CHECKS))
+    asked = {name: check for name, check in CHECKS.items() if name in only}
+    for done, (name, check) in enumerate(asked.items()):
+        yield step(f"examining: {name}", done, len(asked))
         answers.append(_asked(library, name, check, whole))
     ill = {check.name for check in answers if not check.ok}
     recalls = None

@@ -24,6 +24,7 @@ from index.gpu import faiss_device
 from index.library import Library
 from index.runner import Runner
 from regconv.errors import RegconvError, UnreadableImage
+from ui.api import add_api
 from ui.guard import Guard
 from ui.handlers import model_name
 from ui.page import build_page
@@ -72,6 +73,7 @@ def build_app(
     app.state.names = frozenset(names)
     _add_photos(app, library)
     _add_health(app, library)
+    add_api(app, library, runner or Runner(library))
     page = build_page(library, runner or Runner(library))
     gr.mount_gradio_app(
         app, page, path="/", theme=theme(), css_paths=[STYLE], footer_links=[], run_history=False, ssr_mode=False,

@@ -1,0 +1,47 @@
+"""The library over HTTP: the page's handlers as typed routes below /api/, described in /openapi.json and on /api/ itself.
+
+Errors are {"error": words} with the status that fits. Whoever asks for much work waits in turn (api_turns).
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.routing import Match
+
+from index.library import Library
+from index.runner import Runner
+from ui.api_duplicates import duplicate_routes
+from ui.api_library import channel_routes, doctor_routes, job_routes, photo_routes
+from ui.api_page import api_page
+from ui.api_pictures import picture_routes
+from ui.api_turns import Turns
+from ui.duplicate_handlers import DuplicateSearch
+
+_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
+
+
+def add_api(app: FastAPI, library: Library, runner: Runner) -> None:
+    """Add the interface of one library to an application, before anything is mounted on the rest of its paths."""
+    app.state.turns = Turns()
+    for router in (
+        picture_routes(library),
+        photo_routes(library),
+        channel_routes(library),
+        duplicate_routes(DuplicateSearch(library)),
+        job_routes(library, runner),
+        doctor_routes(library),
+    ):
+        app.include_router(router)
+
+    @app.get("/api", include_in_schema=False)
+    @app.get("/api/", include_in_schema=False)
+    def described() -> HTMLResponse:
+        return HTMLResponse(api_page(app.openapi()))
+
+    @app.api_route("/api/{rest:path}", methods=_ALL_METHODS, include_in_schema=False)
+    def unknown(rest: str, request: Request) -> JSONResponse:
+        here = [route for route in app.routes if route.matches(request.scope)[0] is Match.PARTIAL]
+        if here:
+            return JSONResponse({"error": f"{request.method} is not for /api/{rest}; /api/ says what is."}, 405)
+        return JSONResponse({"error": f"There is no /api/{rest}; /api/ says what there is."}, 404)
