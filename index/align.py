@@ -7,22 +7,17 @@ to fine, and judged by the correlation of what is left when slow changes are tak
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, log
 
 import numpy as np
 from PIL import Image
-from scipy import fft, ndimage  # type: ignore[import-untyped]
+from scipy import ndimage  # type: ignore[import-untyped]
 
 COARSE_PX, FINE_PX = 48, 144  # long sides at which is fitted
-COARSE_STEPS, FINE_STEPS = 8, 5
-HOPELESS = 0.3  # score after the coarse steps below which the fine ones are spared
+COARSE_STEPS, FINE_STEPS = 10, 5
+HOPELESS = 0.5  # score after the coarse steps below which the fine ones are spared
 SETTLED_PX = 0.02  # a step that moves no corner further is the last
 SLOW = 0.05  # of the long side: changes slower than this are taken away before two pictures are correlated
-SEARCHED_PX = 40  # long side in which a part of a picture is looked for
-LEAST_PART = 0.4  # of the other's long or short side, whichever it would fill: the smallest part that is looked for
-PART_STEP = 1.07  # from one size to the next
 
 
 @dataclass(frozen=True)
@@ -41,31 +36,6 @@ def whole_fit(first: np.ndarray, second: np.ndarray) -> Fit:
     """The fit that lays one whole picture over the other, judged."""
     scale = (np.array(second.shape[::-1]) / first.shape[::-1]).astype(np.float64)
     return judged(first, second, np.diag(scale), 0.5 * scale - 0.5)
-
-
-def part_fit(first: np.ndarray, second: np.ndarray) -> Fit | None:
-    """Roughly where the second picture holds the first, as a part of it of the same proportions; None if nowhere.
-
-    To be refined: its score is the plain correlation at its best place.
-    """
-    zoom = SEARCHED_PX / max(second.shape)
-    field = shrunk(second, zoom)
-    whole = min(field.shape[0] / first.shape[0], field.shape[1] / first.shape[1])
-    sizes = [whole / PART_STEP**n for n in range(ceil(log(1 / LEAST_PART) / log(PART_STEP)) + 1)]
-    once = shrunk(first, min(1.0, 2 * whole))
-    parts = [_at_most(shrunk(once, size * first.shape[0] / once.shape[0]), field.shape) for size in sizes]
-    best: tuple[float, float, tuple[int, int]] | None = None
-    for size, part, found in zip(sizes, parts, _correlations(field, parts), strict=True):
-        if min(part.shape) >= 6 and part.std() > 1:
-            place = np.unravel_index(int(found.argmax()), found.shape)
-            if best is None or found[place] > best[0]:
-                best = float(found[place]), size, (int(place[0]), int(place[1]))
-    if best is None:
-        return None
-    score, size, (down, across) = best
-    matrix = np.eye(2) * size / zoom
-    shift = (np.array([across, down]) + 0.5) / zoom - 0.5 + 0.5 * (size / zoom) - 0.5 / zoom
-    return Fit(matrix, shift, score, 1.0)
 
 
 def refined(first: np.ndarray, second: np.ndarray, start: Fit) -> Fit | None:
@@ -113,26 +83,6 @@ def shrunk(pixels: np.ndarray, zoom: float) -> np.ndarray:
     if (height, width) == pixels.shape:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def _correlations(field: np.ndarray, parts: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """The correlation of each part with the field at every place where it lies within; one transform for all of them."""
-    shape = (2 * SEARCHED_PX, 2 * SEARCHED_PX)
-    flat = np.zeros((len(parts), *shape), np.float32)
-    for padded, part in zip(flat, parts, strict=True):
-        padded[: part.shape[0], : part.shape[1]] = part - part.mean()
-    products = fft.irfft2(fft.rfft2(field, shape) * np.conj(fft.rfft2(flat)), shape)
-    sums, squares = (np.pad(field.astype(np.float64) ** n, ((1, 0), (1, 0))).cumsum(0).cumsum(1) for n in (1, 2))
-    for product, padded, part in zip(products, flat, parts, strict=True):
-        (h, w), count = part.shape, part.size
-        total, square = (s[h:, w:] - s[:-h, w:] - s[h:, :-w] + s[:-h, :-w] for s in (sums, squares))
-        spread = np.sqrt(np.maximum(square - total**2 / count, count))  # a grey level at least
-        length = max(float(np.linalg.norm(padded)), 1e-3)
-        yield product[: total.shape[0], : total.shape[1]] / (spread * length)
-
-
-def _at_most(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return pixels[: shape[0], : shape[1]]  # rounding may have made it a pixel too large
 
 
 def _improved(

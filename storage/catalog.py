@@ -19,6 +19,7 @@ from storage.fingerprints import Fingerprints
 from storage.listings import Listings
 from storage.named import NamedRows
 from storage.records import Batch, FileStamp, Filter, JobRecord, PhotoRecord, ProbeRecord, Seen
+from storage.relations import Relations
 from storage.spaces import Spaces
 from storage.tables import GONE, PRESENT, UNREADABLE, Label, Photo, Setting, Space, Vector
 from storage.vector_rows import VectorRows
@@ -27,7 +28,7 @@ from storage.vector_rows import VectorRows
 _ENDED: dict[tuple, dict[int, tuple[str, dict[str, Any] | None]]] = {}
 
 
-class Catalog(VectorRows, NamedRows, Listings, Spaces, Decisions, Fingerprints):
+class Catalog(VectorRows, NamedRows, Listings, Spaces, Decisions, Fingerprints, Relations):
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
     def __init__(self, url: str | URL) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, delete, insert, select
 
 from storage.database import chunks, now, reading, writing
+from storage.relations import forget_compared
 from storage.tables import Decision, DecisionContent
 
 KEEP_BOTH, NOT_DUPLICATE = "keep-both", "not-duplicate"
@@ -62,8 +63,13 @@ class Decisions:
         return list(found.values())
 
     def take_back(self, decision_ids: Collection[int]) -> None:
-        """Forget these decisions."""
+        """Forget these decisions; what was said to be no duplicates is compared again."""
+        again: set[int] = set()
         with writing(self.engine) as connection:
             for some in chunks(decision_ids):
+                told_apart = select(DecisionContent.content_id).join(Decision)
+                told_apart = told_apart.where(Decision.id.in_(some), Decision.verdict == NOT_DUPLICATE)
+                again.update(connection.execute(told_apart).scalars())
                 connection.execute(delete(DecisionContent).where(DecisionContent.decision_id.in_(some)))
                 connection.execute(delete(Decision).where(Decision.id.in_(some)))
+            forget_compared(connection, again)

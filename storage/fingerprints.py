@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, and_, func, select, update
+from sqlalchemy import ColumnElement, Engine, and_, delete, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import queries
 from storage.database import chunks, reading, writing
-from storage.tables import PRESENT, Content, Fingerprint, Photo
+from storage.tables import PRESENT, Content, Fingerprint, Photo, Relation
 
 STREAMED = 5000  # rows in memory at a time
 ROW = np.dtype(
@@ -23,6 +24,8 @@ ROW = np.dtype(
         ("colour", "<f4"),
         ("width", "<i4"),
         ("height", "<i4"),
+        ("compared", "?"),
+        ("compared_in", "<i8"),  # 0 in none
     ]
 )
 
@@ -65,29 +68,37 @@ class Fingerprints:
         """(contents that have a present photo, those of them that have a fingerprint of this version)."""
         whole = select(func.count(Content.id), func.count(Fingerprint.content_id)).outerjoin(Fingerprint, _is(version))
         with reading(self.engine) as connection:
-            row = connection.execute(whole.where(_present())).one()
+            row = connection.execute(whole.where(has_present_photo(Content.id))).one()
             return row[0], row[1]
 
     def without_fingerprint(self, version: int, after: int, limit: int) -> list[tuple[int, str]]:
         """Up to `limit` (id, digest) of contents above the id `after`: with a present photo, without such a fingerprint."""
         statement = select(Content.id, Content.digest).outerjoin(Fingerprint, _is(version))
-        statement = statement.where(Content.id > after, Fingerprint.content_id.is_(None), _present())
+        statement = statement.where(Content.id > after, Fingerprint.content_id.is_(None), has_present_photo(Content.id))
         with reading(self.engine) as connection:
             return [(row[0], row[1]) for row in connection.execute(statement.order_by(Content.id).limit(limit))]
 
     def store_fingerprints(self, rows: Iterable[FingerprintRow], version: int) -> None:
-        """Keep fingerprints, in one transaction, in place of those of another version."""
-        values = [row._asdict() | {"version": version, "detail_px": None} for row in rows]
-        change = ["version", "hash", "contrast", "sharpness", "colour", "detail_px"]
+        """Keep fingerprints, in one transaction, in place of those of another version and of what was found by them."""
+        new = {"version": version, "detail_px": None, "compared": False, "compared_in": None}
+        values = [row._asdict() | new for row in rows]
+        change = ["hash", "contrast", "sharpness", "colour", *new]
         if values:
             with writing(self.engine) as connection:
                 connection.execute(queries.upsert(connection.dialect, Fingerprint, ["content_id"], change), values)
+                for some in chunks(row["content_id"] for row in values):
+                    connection.execute(delete(Relation).where(touches(some)))
 
     def fingerprints(self, version: int) -> np.ndarray:
         """The fingerprints of this version whose contents have a present photo: ROW (n,), by content id."""
-        columns = (Fingerprint.content_id, Fingerprint.hash, Fingerprint.contrast, Fingerprint.sharpness)
-        statement = select(*columns, Fingerprint.colour, Content.width, Content.height).join(Content)
-        statement = statement.where(Fingerprint.version == version, _present()).order_by(Fingerprint.content_id)
+        columns: tuple[InstrumentedAttribute, ...] = (Fingerprint.content_id, Fingerprint.hash, Fingerprint.contrast)
+        columns += (Fingerprint.sharpness,)
+        columns += (Fingerprint.colour, Content.width, Content.height, Fingerprint.compared)
+        space = func.coalesce(Fingerprint.compared_in, 0)
+        statement = select(*columns, space).join(Content, Content.id == Fingerprint.content_id)
+        statement = statement.where(Fingerprint.version == version, has_present_photo(Content.id)).order_by(
+            Fingerprint.content_id
+        )
         pieces = [np.empty(0, ROW)]
         with reading(self.engine) as connection:
             rows = connection.execution_options(yield_per=STREAMED).execute(statement)
@@ -145,7 +156,9 @@ class Fingerprints:
     def by_time(self) -> Iterator[tuple[int, str, datetime]]:
         """(content id, camera, when it was taken) of contents with a present photo, camera by camera in time, streamed."""
         statement = select(Content.id, Content.camera, Content.taken_at)
-        statement = statement.where(Content.camera.is_not(None), Content.taken_at.is_not(None), _present())
+        statement = statement.where(
+            Content.camera.is_not(None), Content.taken_at.is_not(None), has_present_photo(Content.id)
+        )
         statement = statement.order_by(Content.camera, Content.taken_at, Content.id)
         with reading(self.engine) as connection:
             for row in connection.execution_options(yield_per=STREAMED).execute(statement):
@@ -159,5 +172,11 @@ def _is(version: int) -> ColumnElement[bool]:
     return and_(Fingerprint.content_id == Content.id, Fingerprint.version == version)
 
 
-def _present() -> ColumnElement[bool]:
-    return select(Photo.id).where(Photo.content_id == Content.id, Photo.state + "" == PRESENT).exists()
+def touches(contents: Collection[int]) -> ColumnElement[bool]:
+    """The condition that a relation is one of these contents."""
+    return or_(Relation.content_id.in_(contents), Relation.other_id.in_(contents))
+
+
+def has_present_photo(content: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """The condition that a content has a present photo."""
+    return select(Photo.id).where(Photo.content_id == content, Photo.state + "" == PRESENT).exists()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Engine, Select, func, or_, select
+from sqlalchemy.orm import aliased
 
 from storage.database import chunks, reading
 from storage.shards import ShardFile
@@ -24,6 +25,7 @@ from storage.tables import (
     Label,
     Mark,
     Photo,
+    Relation,
     Shard,
     Space,
     Vector,
@@ -156,6 +158,7 @@ class Listings:
     def contradictions(self, whole: bool) -> dict[str, int]:
         """What the catalogue says that can't be, in words, and how many rows say so. Labels, of which there are most: `whole`."""
         no_content = Content.id.is_(None)
+        first = aliased(Content)
         questions = {
             "photos of no known state": _count(Photo).where(Photo.state.not_in((PRESENT, UNREADABLE, GONE))),
             "present photos without content": _count(Photo).where(Photo.state == PRESENT, Photo.content_id.is_(None)),
@@ -169,6 +172,10 @@ class Listings:
             .where(or_(Vector.row < 0, Vector.row >= Shard.rows)),
             "words of a content that is not there": _count(Mark).outerjoin(Content).where(no_content),
             "fingerprints of a content that is not there": _count(Fingerprint).outerjoin(Content).where(no_content),
+            "relations of a content that is not there": _count(Relation)
+            .outerjoin(first, first.id == Relation.content_id)
+            .outerjoin(Content, Content.id == Relation.other_id)
+            .where(or_(no_content, first.id.is_(None))),
             "decisions about a content that is not there": _count(DecisionContent).outerjoin(Content).where(no_content),
             "decisions about nothing": _count(Decision)
             .outerjoin(DecisionContent)

@@ -7,7 +7,7 @@ shard     one row for each immutable file of vectors      vector   (content, spa
 label     the model's top labels of a content             generation   saved FAISS files, a cache
 mark      a word that the user gave a content             probe        what a space learnt from the marks
 decision  what the user said of contents that look like   fingerprint  what duplicates are found by: derived from thumbnails
-          each other, decision_content each of them
+          each other, decision_content each of them             relation     what of that was found out, pair by pair
 job       runs with their lease, progress and report      setting      what the library was told once
 """
 
@@ -191,6 +191,20 @@ class Fingerprint(Base):
     detail_px: Mapped[int | None] = mapped_column(
         Integer
     )  # long side that the original's detail would need, once asked
+    compared: Mapped[bool]  # by its hash with what was there
+    compared_in: Mapped[int | None] = mapped_column(ForeignKey("space.id"))  # by its vectors of this space
+
+
+class Relation(Base):
+    __tablename__ = "relation"
+    content_id: Mapped[int] = mapped_column(ForeignKey("content.id"), primary_key=True)
+    other_id: Mapped[int] = mapped_column(ForeignKey("content.id"), primary_key=True, index=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # index/duplicate_relation.py
+    words: Mapped[str] = mapped_column(Text)
+    first_share: Mapped[float]
+    second_share: Mapped[float]
+    in_place: Mapped[bool]
+    turned: Mapped[bool]
 
 
 class Generation(Base):

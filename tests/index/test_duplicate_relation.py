@@ -10,9 +10,10 @@ import pytest
 import skimage
 from PIL import Image, ImageEnhance, ImageOps
 
-from index.align import part_fit, refined, whole_fit
+from index.align import refined, whole_fit
 from index.duplicate_relation import EDITED, SAME_PIXELS, Small, inverse, related, similar
 from index.fingerprint import fingerprint
+from index.part_search import Searchable
 
 DATA = Path(skimage.__file__).parent / "data"
 NAMES = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "moon.png", "brick.png")
@@ -127,8 +128,9 @@ def test_a_picture_moved_a_little_is_similar_and_another_is_not() -> None:
 def test_a_part_is_found_where_it_lies() -> None:
     whole = np.asarray(photograph().convert("L").resize((192, 128)), np.float32)
     part = np.ascontiguousarray(whole[20:100, 60:172])
-    rough = part_fit(part, whole)
-    assert rough is not None
+    found = dict(reversed(one) for one in Searchable(whole).holds(Searchable(part)))
+    rough = found[False]
+    assert rough.score > found[True].score
     fit = refined(part, whole, rough)
     assert fit is not None
     assert fit.shift == pytest.approx([60, 20], abs=0.3)
@@ -137,7 +139,11 @@ def test_a_part_is_found_where_it_lies() -> None:
     back = inverse(fit)
     assert back.matrix @ (fit.matrix @ [3, 5] + fit.shift) + back.shift == pytest.approx([3, 5])
     assert whole_fit(whole, whole).score == pytest.approx(1, abs=1e-4)
-    assert part_fit(np.full((50, 60), 7, np.float32), whole) is None
+    upside = dict(reversed(one) for one in Searchable(whole).holds(Searchable(part[:, ::-1].copy())))
+    assert upside[True].shift == pytest.approx(rough.shift)
+    flat, dot = Searchable(np.full((50, 60), 7, np.float32)), Searchable(np.zeros((1, 90), np.float32))
+    assert all(fit.score == 0 for fit, _ in Searchable(whole).holds(flat))
+    assert Searchable(whole).holds(dot) == dot.holds(Searchable(whole)) == []
 
 
 def test_a_border_is_nothing_that_the_picture_lacks() -> None:

@@ -1,4 +1,4 @@
-"""Decisions about duplicates, and the fingerprints that they are found by."""
+"""Decisions about duplicates, the fingerprints that they are found by, and what was found."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -38,6 +38,24 @@ def upgrade() -> None:
         sa.Column("sharpness", sa.Double(), nullable=False),
         sa.Column("colour", sa.Double(), nullable=False),
         sa.Column("detail_px", sa.Integer(), nullable=True),
+        sa.Column("compared", sa.Boolean(), nullable=False),
+        sa.Column("compared_in", ID, nullable=True),
         sa.ForeignKeyConstraint(["content_id"], ["content.id"], name=op.f("fk_fingerprint_content_id_content")),
+        sa.ForeignKeyConstraint(["compared_in"], ["space.id"], name=op.f("fk_fingerprint_compared_in_space")),
         sa.PrimaryKeyConstraint("content_id", name=op.f("pk_fingerprint")),
     )
+    op.create_table(
+        "relation",
+        sa.Column("content_id", ID, nullable=False),
+        sa.Column("other_id", ID, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("first_share", sa.Double(), nullable=False),
+        sa.Column("second_share", sa.Double(), nullable=False),
+        sa.Column("in_place", sa.Boolean(), nullable=False),
+        sa.Column("turned", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["content_id"], ["content.id"], name=op.f("fk_relation_content_id_content")),
+        sa.ForeignKeyConstraint(["other_id"], ["content.id"], name=op.f("fk_relation_other_id_content")),
+        sa.PrimaryKeyConstraint("content_id", "other_id", "kind", name=op.f("pk_relation")),
+    )
+    op.create_index(op.f("ix_relation_other_id"), "relation", ["other_id"])
