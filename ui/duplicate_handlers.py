@@ -13,6 +13,7 @@ from index.duplicates import find_duplicates
 from index.errors import LibraryError
 from index.library import Library
 from index.progress import Progress
+from ui.handlers import READ_ONLY
 
 log = logging.getLogger(__name__)
 
@@ -115,15 +116,17 @@ def page_of_groups(search: DuplicateSearch, offset: int = 0, limit: int = 20, ki
 
 def decide_group(search: DuplicateSearch, verdict: str, photo_ids: Sequence[int]) -> str | None:
     """Keep a decision about photos of one group; None, or why that was refused."""
-    return _refusal(lambda: decide(search.library, verdict, photo_ids, search.groups))
+    return _refusal(search, lambda: decide(search.library, verdict, photo_ids, search.groups))
 
 
 def undo_decision(search: DuplicateSearch, photo_ids: Sequence[int]) -> str | None:
     """Take back what was decided about these photos; None, or why that was refused."""
-    return _refusal(lambda: undo(search.library, photo_ids))
+    return _refusal(search, lambda: undo(search.library, photo_ids))
 
 
-def _refusal(action: Callable[[], object]) -> str | None:
+def _refusal(search: DuplicateSearch, action: Callable[[], object]) -> str | None:
+    if search.library.catalog.is_read_only:
+        return READ_ONLY
     try:
         action()
     except LibraryError as error:

@@ -30,6 +30,7 @@ UNREADABLE_SHOWN = 200
 EMPTY_LIBRARY = (
     "No photos yet. Open the Library tab, name a folder with pictures and press Start: its photos show up here."
 )
+READ_ONLY = "This library can only be looked at and searched: its folder can't be written to."
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def look_at_photo(library: Library, photo_id: int) -> LookResult:
 def teach_word(library: Library, photo_id: int, word: str) -> Lesson:
     """Mark a photo of the library with a word and learn from that."""
     library = library.follow()
+    if library.catalog.is_read_only:
+        return Lesson(problem=READ_ONLY)
     word = word.strip()
     try:
         example = example_of_photo(library, photo_id)
@@ -192,6 +195,8 @@ def start_job(runner: Runner, text: str, retry_failed: bool = False) -> str | No
     folders = folders_in(text)
     if not folders:
         return "Name a folder first: its full path, one folder in each line."
+    if runner.library.catalog.is_read_only:  # said first: whether a folder is there is nobody's business then
+        return READ_ONLY
     if problems := [problem for folder in folders if (problem := _problem_with(folder))]:
         return "\n".join(problems)
     try:

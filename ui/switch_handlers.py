@@ -12,6 +12,7 @@ from index.errors import LibraryError
 from index.library import Library
 from index.runner import Runner
 from index.switch import forget_spaces, switch_back, switch_status
+from ui.handlers import READ_ONLY
 from ui.switch_text import lacking_note
 
 log = logging.getLogger(__name__)
@@ -81,22 +82,22 @@ def start_switch(runner: Runner, model: str, anyway: bool = False) -> str | None
     """Begin to change over to a model in the background; None, or why that was refused."""
     if not model.strip():
         return "Name a model first: a hub name, a folder on the computer that runs RegConv, or starter."
-    return _refusal(lambda: runner.start_switch(model.strip(), anyway=anyway))
+    return _refusal(runner.library, lambda: runner.start_switch(model.strip(), anyway=anyway))
 
 
 def stop_switch(runner: Runner) -> str | None:
     """Ask the running change to end after its current step; what was built is kept."""
-    return _refusal(lambda: runner.stop("switch"))
+    return _refusal(runner.library, lambda: runner.stop("switch"))
 
 
 def go_back(library: Library) -> str | None:
     """Let the model before this one answer again; None, or why that was refused."""
-    return _refusal(lambda: switch_back(library))
+    return _refusal(library, lambda: switch_back(library))
 
 
 def forget_others(library: Library) -> str | None:
     """Give up the vectors of all models but the one that answers; None, or why that was refused."""
-    return _refusal(lambda: forget_spaces(library))
+    return _refusal(library, lambda: forget_spaces(library))
 
 
 def _name(model: str) -> str:
@@ -104,7 +105,9 @@ def _name(model: str) -> str:
     return os.path.basename(model) if os.path.isabs(model) else model
 
 
-def _refusal(act: Callable[[], Any]) -> str | None:
+def _refusal(library: Library, act: Callable[[], Any]) -> str | None:
+    if library.catalog.is_read_only:
+        return READ_ONLY
     try:
         act()
     except Exception as error:
