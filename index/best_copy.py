@@ -14,7 +14,7 @@ from storage.fingerprints import Copy
 LOSSLESS = frozenset(("PNG", "BMP", "TIFF", "PPM", "TGA", "SGI", "PCX", "QOI", "DIB"))
 SAME_AREA = 1.05  # sizes closer than this are taken for the same
 ENLARGED = 1.15  # a picture whose detail needs no more than this times the other's long side has nothing more to show
-SAME_BYTES = 1.02
+SAME_BYTES = 1.1  # bytes a pixel closer than this are taken for the same: two encoders differ by as much
 PATCH = 512  # pixels a side in the middle of the picture, of which the detail is measured
 # Mean power above a share of the highest frequency, beside that of the octave below it and divided by the share, under which
 # a picture was only enlarged: of 25 photographs one had less, of 100 enlarged ones one had more. Above 0.7 nothing tells.
@@ -29,8 +29,8 @@ def best_copy(copies: Sequence[Copy], cropped: Collection[int], detail: Detail) 
 
     `detail` says how many pixels a copy's long side would need for what it shows, None where nobody can tell.
     """
-    best = copies[0]
-    for other in copies[1:]:
+    best, *others = sorted(copies, key=_order)  # of two that are as good, the first stays
+    for other in others:
         if _reason(other, best, cropped, detail) is not None:
             best = other
     reasons = []
@@ -84,8 +84,8 @@ def _reason(one: Copy, other: Copy, cropped: Collection[int], detail: Detail) ->
         (_has_exif(one), _has_exif(other), "keeps its EXIF data"),
         (one.format in LOSSLESS, other.format in LOSSLESS, f"lossless ({one.format})"),
         (
-            one.format == other.format and one.bytes > SAME_BYTES * other.bytes,
-            one.format == other.format and other.bytes > SAME_BYTES * one.bytes,
+            one.format == other.format and _bytes_a_pixel(one) > SAME_BYTES * _bytes_a_pixel(other),
+            one.format == other.format and _bytes_a_pixel(other) > SAME_BYTES * _bytes_a_pixel(one),
             "less compressed",
         ),
     ):
@@ -109,9 +109,19 @@ def _by_size(one: Copy, other: Copy, detail: Detail) -> str | None:
 
 
 def _tie(best: Copy, other: Copy) -> str:
-    if best.mtime_ns != other.mtime_ns:
-        return "the older file"
-    return "the shorter path" if len(best.path) != len(other.path) else "the first by name"
+    words = ("the older file", "the shorter path", "the first by name")
+    for said, one, two in zip(words, _order(best), _order(other), strict=True):
+        if one != two:
+            return said if one < two else "as good as the others"
+    return "as good as the others"
+
+
+def _order(copy: Copy) -> tuple[int, int, str]:
+    return copy.mtime_ns, len(copy.path), copy.path
+
+
+def _bytes_a_pixel(copy: Copy) -> float:
+    return copy.bytes / (copy.width * copy.height)
 
 
 def _is_grey(copy: Copy) -> bool:

@@ -74,11 +74,7 @@ def grouped(
         left = [content for content in contents if copies.get(content)]
         while len(left) > 1:
             photos = [copies[content][0] for content in left]
-            if kind == BURST:
-                keep, why = sharpest(photos)
-            else:
-                keep, why = best_copy(photos, _cropped(left, links, relate), detail)
-            found = {other: relate(keep.content_id, other) for other in left if other != keep.content_id}
+            keep, why, found = _kept(kind, photos, relate, detail)
             joined = {other: relation for other, relation in found.items() if relation is not None}
             if joined:
                 members = [_member(keep, ""), *(_member(copies[one][0], said.words) for one, said in joined.items())]
@@ -158,16 +154,24 @@ def _without(group: Group, apart: Mapping[int, set[int]]) -> Group:
     return group if len(members) == len(group.members) else replace(group, members=tuple(members))
 
 
-def _cropped(left: Sequence[int], links: Collection[tuple[int, int]], relate: Relate) -> set[int]:
-    """Those that show clearly less than another that they are linked with."""
-    among, less = set(left), set()
-    for one, other in links:
-        if one in among and other in among and (relation := relate(one, other)) is not None:
-            if relation.first_share < WHOLE <= relation.second_share:
+def _kept(
+    kind: str, photos: Sequence[Copy], relate: Relate, detail: Detail
+) -> tuple[Copy, str, dict[int, Relation | None]]:
+    """(the photo to keep, why, what each of the others is to it)."""
+    cropped: set[int] = set()  # show clearly less than one that might have been kept
+    while True:
+        keep, why = sharpest(photos) if kind == BURST else best_copy(photos, cropped, detail)
+        others = [photo.content_id for photo in photos if photo is not keep]
+        found = {other: relate(keep.content_id, other) for other in others}
+        less = set(cropped)
+        for other, relation in found.items():
+            if relation is not None and relation.first_share < WHOLE <= relation.second_share:
                 less.add(other)
-            if relation.second_share < WHOLE <= relation.first_share:
-                less.add(one)
-    return less
+            if relation is not None and relation.second_share < WHOLE <= relation.first_share:
+                less.add(keep.content_id)
+        if less == cropped:
+            return keep, why, found
+        cropped = less
 
 
 def _member(photo: Copy, relation: str) -> Member:

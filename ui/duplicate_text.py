@@ -22,6 +22,8 @@ def duplicates_text(document: dict[str, Any]) -> str:
         lines += [
             f"  {photo['photo_id']:>8}  {shown(photo['path'])}  ({photo['relation']})" for photo in group["photos"]
         ]
+    if (more := sum(document["counts"].values()) - len(document["groups"])) > 0:
+        lines.append(f"... and {more} more.")
     counts = ", ".join(f"{count} {kind}" for kind, count in document["counts"].items())
     lines.append(f"Groups: {counts}, in {document['contents']} different pictures. No file was touched.")
     if document["without_thumbnail"]:

@@ -23,8 +23,11 @@ UNDO = "undo"
     metavar="VERDICT:ID,ID...",
     help="keep-both, not-duplicate or undo, and the ids of photos of one group. May be given again.",
 )
+@click.option("--limit", type=click.IntRange(min=0), help="Show so many groups at most. [default: all]")
 @click.option("--decisions", "only_decisions", is_flag=True, help="List what was decided, and look for nothing.")
-def duplicates(settings: Settings, kinds: tuple[str, ...], orders: tuple[str, ...], only_decisions: bool) -> Answer:
+def duplicates(
+    settings: Settings, kinds: tuple[str, ...], orders: tuple[str, ...], limit: int | None, only_decisions: bool
+) -> Answer:
     """Find photos that are there more than once: copies, the same pixels, edits, bursts. No file is ever touched."""
     from index import duplicate_decisions as decided
     from index.duplicate_groups import undecided
@@ -47,6 +50,7 @@ def duplicates(settings: Settings, kinds: tuple[str, ...], orders: tuple[str, ..
         groups = undecided(report["groups"], library.catalog.decisions())
     shown = [group.as_json() for group in groups if not kinds or group.kind in kinds]
     document = _document(shown, report, len(made), kinds or KINDS)
+    document["groups"] = shown[:limit]
     return Answer(document, duplicates_text(document))
 
 
