@@ -36,13 +36,13 @@ def duplicate_routes(search: DuplicateSearch) -> APIRouter:
             raise Refused(422, f"kind: there is no {kind!r}. Expected {', '.join(KINDS)}.")
         return _page(search, start, count, kind)
 
-    @router.post("/search", status_code=202, summary="Look for duplicates", responses=refusals(403))
+    @router.post("/search", status_code=202, summary="Look for duplicates", responses=refusals())
     def begin() -> DuplicatesAnswer:
         """Begins unless it is at work, and answers at once; GET /api/duplicates says how it goes."""
         search.start()
         return _page(search, 0, 20, None)
 
-    @router.post("/stop", status_code=202, summary="Stop looking for duplicates", responses=refusals(403, 409))
+    @router.post("/stop", status_code=202, summary="Stop looking for duplicates", responses=refusals(409))
     def stop() -> DuplicatesAnswer:
         """It ends after its current step; what it has learnt of pictures is kept."""
         if not search.view().running:
@@ -50,14 +50,14 @@ def duplicate_routes(search: DuplicateSearch) -> APIRouter:
         search.stop()
         return _page(search, 0, 20, None)
 
-    @router.post("/decide", summary="Decide about a group", responses=refusals(400, 403, 404, 413))
+    @router.post("/decide", summary="Decide about a group", responses=refusals(400, 404, 413))
     def decide(asked: Decision) -> Done:
         """keep-both: all of them stay. not-duplicate: they are no duplicates. Files are never touched."""
         must_know(search.library, asked.photo_ids)
         must_do(decide_group(search, asked.verdict, asked.photo_ids))
         return Done()
 
-    @router.post("/undo", summary="Take a decision back", responses=refusals(400, 403, 404, 413))
+    @router.post("/undo", summary="Take a decision back", responses=refusals(400, 404, 413))
     def undo(asked: Undo) -> Done:
         """The group is shown again."""
         must_know(search.library, asked.photo_ids)

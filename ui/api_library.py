@@ -111,7 +111,7 @@ def job_routes(library: Library, runner: Runner) -> APIRouter:
         """Whoever started it, in whichever process."""
         return _job(runner)
 
-    @router.post("/index", status_code=202, summary="Index folders", responses=refusals(400, 403, 409, 413))
+    @router.post("/index", status_code=202, summary="Index folders", responses=refusals(400, 409, 413))
     def start(asked: JobStart) -> JobAnswer:
         """Begins, and answers at once; GET /api/index says how it goes."""
         if _running(runner):
@@ -119,7 +119,7 @@ def job_routes(library: Library, runner: Runner) -> APIRouter:
         must_do(start_job(runner, "\n".join(asked.folders), asked.retry_failed))
         return _job(runner)
 
-    @router.post("/index/stop", status_code=202, summary="Stop the index job", responses=refusals(403, 409))
+    @router.post("/index/stop", status_code=202, summary="Stop the index job", responses=refusals(409))
     def stop() -> JobAnswer:
         """It ends after its current step; what it has done is kept."""
         job = runner.job()

@@ -63,7 +63,7 @@ def picture_routes(library: Library) -> APIRouter:
 
 
 def _add_looks(router: APIRouter, library: Library) -> None:
-    upload_errors = refusals(400, 403, 413, 415, 429, 503)
+    upload_errors = refusals(400, 413, 415, 429, 503)
 
     @router.post("/look", summary="Labels, stages and similar photos of an upload", responses=upload_errors)
     def look(file: OnePicture) -> LookAnswer:
@@ -88,7 +88,7 @@ def _add_looks(router: APIRouter, library: Library) -> None:
 def _add_stages(router: APIRouter, library: Library) -> None:
     @router.post(
         "/stages", summary="Maps of an upload", response_class=Response,
-        responses=refusals(400, 403, 413, 415, 429, 503) | {200: _MAPS},
+        responses=refusals(400, 413, 415, 429, 503) | {200: _MAPS},
     )  # fmt: skip
     def stages(file: OnePicture, kind: Kind = "npz", stage: StageName = None) -> Response:
         """What the stem and every stage of the network give for a picture."""
@@ -115,9 +115,7 @@ def _add_stages(router: APIRouter, library: Library) -> None:
 
 
 def _add_search(router: APIRouter, library: Library) -> None:
-    @router.post(
-        "/search", summary="Photos like these, unlike those", responses=refusals(400, 403, 404, 413, 415, 429, 503)
-    )
+    @router.post("/search", summary="Photos like these, unlike those", responses=refusals(400, 404, 413, 415, 429, 503))
     def search_photos(
         photos: Ids = [],  # noqa: B006  FastAPI copies defaults
         files: Files = [],  # noqa: B006
@@ -153,7 +151,7 @@ def _add_search(router: APIRouter, library: Library) -> None:
 
 
 def _add_why(router: APIRouter, library: Library) -> None:
-    @router.post("/why", summary="Why two pictures are alike", responses=refusals(400, 403, 404, 413, 415, 429, 503))
+    @router.post("/why", summary="Why two pictures are alike", responses=refusals(400, 404, 413, 415, 429, 503))
     def why_alike(
         photos: Ids = [],  # noqa: B006
         files: Files = [],  # noqa: B006

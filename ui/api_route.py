@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -38,7 +37,6 @@ _FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^/\n:;'\"]+/)+")
 
 ERRORS = {
     400: "The request is not well formed.",
-    403: "The request comes from another site's page.",
     404: "There is no such photo.",
     409: "A job is at work, or none is.",
     413: "The request is too large.",
@@ -77,7 +75,6 @@ class PlainRoute(APIRoute):
         async def handle(request: Request) -> Response:
             counted = _Counted(request)
             try:
-                _must_be_from_here(request)
                 counted.must_fit()
                 try:
                     return await self.answered(original, Request(request.scope, counted))
@@ -192,12 +189,3 @@ def _field(one: dict[str, Any]) -> str:
         return "The body must be a JSON object, sent as application/json."
     place = ".".join(str(part) for part in one["loc"][1:])
     return f"{place}: {one['msg']}" if place else str(one["msg"])
-
-
-def _must_be_from_here(request: Request) -> None:
-    """A page of another site may not press buttons here: a browser says where a request comes from, programs don't."""
-    if request.method in ("GET", "HEAD"):
-        return
-    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    if site == "cross-site" or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
-        raise Refused(403, "Pages of another site may not use this library.")
