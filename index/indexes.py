@@ -148,8 +148,7 @@ class Indexes:
         for whitening in (self._saved_whitening(), self._fitted):
             if whitening is not None and not whitening.is_outgrown(count):
                 return whitening
-        known, vectors = self.stored.of(self.stored.sample(ENOUGH), part)
-        self._fitted = fit(vectors[known])
+        self._fitted = fit(self.stored.of(self.stored.sample(ENOUGH), part)[1])
         return self._fitted
 
     def _saved_whitening(self) -> Whitening | None:

@@ -21,6 +21,7 @@ EXPONENT = 0.25  # 0.5 would be full whitening, which made every network's neigh
 LEAST = 100  # vectors to fit on
 ENOUGH = 20_000  # more change nothing
 NO_VARIANCE = 1e-8
+SLICE = 4096  # vectors that are copied at a time
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class Whitening:
 
     def of(self, vectors: np.ndarray) -> np.ndarray:
         """Whitened vectors, float32 (n, dims) of unit length, of vectors (n, d) of any length; zeros stay zeros."""
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        units = vectors / np.where(lengths > 0, lengths, 1)
-        turned = (units - self.mean) @ self.turn
-        scale = np.linalg.norm(turned, axis=1, keepdims=True)
-        turned *= (lengths > 0) / np.where(scale > 0, scale, 1)
-        return turned.astype(np.float32)
+        whitened = np.empty((len(vectors), self.dims), np.float32)
+        for start in range(0, len(vectors), SLICE):
+            rows = vectors[start : start + SLICE]
+            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+            turned = (rows / np.where(lengths > 0, lengths, 1) - self.mean) @ self.turn
+            scale = np.linalg.norm(turned, axis=1, keepdims=True)
+            whitened[start : start + SLICE] = turned * ((lengths > 0) / np.where(scale > 0, scale, 1))
+        return whitened
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` reads back to the last bit."""
@@ -75,19 +78,23 @@ def fit(vectors: np.ndarray, dims: int = DIMS) -> Whitening | None:
 
     None where there are fewer than LEAST of them, or all are alike: then the plain cosine is all there is.
     """
-    rows = vectors[np.linalg.norm(vectors, axis=1) > 0].astype(np.float64)
-    if len(rows) < LEAST:
+    width = vectors.shape[1]
+    count, total, products = 0, np.zeros(width), np.zeros((width, width))
+    for start in range(0, len(vectors), SLICE):
+        rows = vectors[start : start + SLICE].astype(np.float64)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        rows = rows[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0]
+        count, total, products = count + len(rows), total + rows.sum(axis=0), products + rows.T @ rows
+    if count < LEAST:
         return None
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    mean = rows.mean(axis=0)
-    rows -= mean
-    values, axes = np.linalg.eigh(rows.T @ rows / (len(rows) - 1))
+    mean = total / count
+    values, axes = np.linalg.eigh((products - count * np.outer(mean, mean)) / (count - 1))
     if values.sum() < NO_VARIANCE:
         return None
     values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
-    kept = slice(0, min(dims, len(rows) - 1, len(values)))
+    kept = slice(0, min(dims, count - 1, len(values)))
     turn = axes[:, kept] * (values[kept] + values.mean()) ** -EXPONENT
-    return Whitening(mean.astype(np.float32), turn.astype(np.float32), len(rows))
+    return Whitening(mean.astype(np.float32), turn.astype(np.float32), count)
 
 
 def _text(numbers: np.ndarray) -> str:
