@@ -188,6 +188,8 @@ class Catalog(VectorRows, NamedRows, Listings, Spaces, Decisions, Fingerprints, 
 
     def photo(self, photo_id: int) -> PhotoRecord | None:
         """One photo, in whatever state."""
+        if not 0 < photo_id < 2**63:  # no database holds more
+            return None
         with reading(self.engine) as connection:
             row = connection.execute(queries.photos().where(Photo.id == photo_id)).first()
             return None if row is None else PhotoRecord(*row)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 # Everything else that Gradio brings (proxy, monitoring, login, run history, recordings, …) is not there.
 OPEN = re.compile(
@@ -41,11 +47,12 @@ class Refused(Exception):
 class PageRoutes:
     """ASGI middleware around Gradio's application. An upload may be `upload_bytes` in all, its parts together."""
 
-    def __init__(self, app: ASGIApp, upload_bytes: int, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, app: ASGIApp, upload_bytes: int) -> None:
         self.app = app
         self.upload_bytes = upload_bytes
-        self.patience_s = patience_s
         self._under_way = 0  # bytes of uploads that have come in and are not answered
+        self._uploading = 0  # how many uploads these are, and since when there are any
+        self._since = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -97,10 +104,32 @@ class PageRoutes:
                 raise Refused(503, "Too many uploads are under way. Try again in a minute.")
             return message
 
+        if not self._uploading:
+            self._since = time.time()
+        self._uploading += 1
         try:
             await self.app(scope, counted, send)
+        except ClientDisconnect:
+            pass  # nobody is left to be told
+        except Refused:
+            raise
+        except Exception as error:  # Gradio falls over forms that no browser makes
+            log.info("An upload could not be read.", exc_info=True)
+            raise Refused(400, "This form can't be read. Send one file with a name.") from error
         finally:
+            self._uploading -= 1
             self._under_way -= mine
+            await asyncio.to_thread(self._sweep)
+
+    def _sweep(self) -> None:
+        """Deletes what Gradio leaves of uploads that were refused or given up half way."""
+        oldest = self._since if not self._uploading else 0.0
+        too_old = time.time() - 2 * PATIENCE_S  # nothing comes so late to one that is still under way
+        for path in Path(get_upload_folder()).glob("tmp*"):
+            with suppress(OSError):  # another sweep was faster
+                changed = path.stat().st_mtime
+                if path.is_file() and (changed < too_old or (oldest and changed >= oldest - 1)):
+                    path.unlink()
 
     async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
@@ -140,9 +169,9 @@ class PageRoutes:
             if complete:
                 return await receive()  # waits for the client to go, which may take long
             try:
-                message = await asyncio.wait_for(receive(), self.patience_s)
+                message = await asyncio.wait_for(receive(), PATIENCE_S)
             except TimeoutError as error:
-                raise Refused(408, f"Nothing came for {self.patience_s:.0f} s.") from error
+                raise Refused(408, f"Nothing came for {PATIENCE_S:.0f} s.") from error
             come += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if come > most:
