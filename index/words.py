@@ -21,6 +21,7 @@ from index.teach import taught
 LEAST = 0.2  # how sure the model must be of a label for a photo to pass a filter by it (bench/words.py)
 SURE = 0.5  # and of a taught word: a chance that is calibrated, "none of these" included
 SLICE = 16_384  # vectors that a probe looks at together
+NEARLY = 0.7  # how much two words must have in common for one to be taken for a slip of the other
 FEW = 20_000  # contents that are asked about one by one; more are quicker found among all
 
 Scores = tuple[np.ndarray, np.ndarray]  # content ids int64 (n,) ascending, float64 (n,) from 0 to 1
@@ -37,6 +38,8 @@ class Named:
 
 def named(library: Library, word: str) -> Named:
     """What a word stands for. Raises LibraryError where nothing in the library is called so, with what is nearly."""
+    if not word.strip():
+        raise LibraryError("An empty word names nothing. `words` lists what photos are called.")
     labels, known = library.space.labels, list(library.catalog.words())
     for fits in (_ends, _contains, _is_within):
         found = tuple(index for index, label in labels.items() if any(fits(word, one) for one in synonyms(label)))
@@ -44,7 +47,7 @@ def named(library: Library, word: str) -> Named:
         if found or own:
             return Named(word, found, own)
     every = {one.lower(): one for label in (*labels.values(), *known) for one in synonyms(label)}
-    near = [every[one] for one in difflib.get_close_matches(word.lower(), every, 3)]
+    near = [every[one] for one in difflib.get_close_matches(word.lower(), every, 3, NEARLY)]
     advice = f"Nearly: {', '.join(near)}." if near else "`words` lists what its photos are called."
     raise LibraryError(f"No label of {library.model}, and no word that was taught, has {word!r} in it. {advice}")
 
@@ -87,7 +90,12 @@ def called(library: Library, names: Sequence[Named], among: np.ndarray | None = 
 
 
 def rated(library: Library, names: Sequence[Named]) -> Scores:
-    """The contents that are at all what every one of the words stands for, with the least of the words' scores."""
+    """The contents that are at all what every one of the words stands for, with the least of the words' scores.
+
+    Raises LibraryError where there is no word.
+    """
+    if not names:
+        raise LibraryError("Say what to find: a word at least.")
     contents, least = scores(library, names[0])
     for name in names[1:]:
         also, more = scores(library, name)
@@ -97,11 +105,12 @@ def rated(library: Library, names: Sequence[Named]) -> Scores:
 
 
 def known_words(library: Library, start: str = "") -> list[tuple[str, int, str]]:
-    """(word, photos' contents, "taught" or "label") of all that photos of the library are called, the most frequent first.
+    """(word, contents, "taught" or "label") of all that photos of the library are called, the most frequent first.
 
-    A label counts where it is the model's first choice. `start` keeps those with a name that begins so.
+    Of a label, how many contents a filter by it lets through; of a taught word, how many were marked with it. `start` keeps those
+    with a name that begins so.
     """
-    counts = library.catalog.label_counts(library.space_id)
+    counts = library.catalog.label_counts(library.space_id, LEAST)
     found = [(word, count, "taught") for word, count in library.catalog.words().items()]
     found += [(library.label(index), count, "label") for index, count in counts.items()]
     wanted = [one for one in found if any(name.lower().startswith(start.lower()) for name in synonyms(one[0]))]

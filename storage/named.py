@@ -40,9 +40,9 @@ class NamedRows:
         rows = self._of(select(Mark.content_id).where(word.in_(words)), Mark.content_id, among)
         return np.unique(np.fromiter((row[0] for row in rows), np.int64))
 
-    def label_counts(self, space_id: int) -> dict[int, int]:
-        """How many contents of present photos have a label as their most likely one, by its number."""
-        statement = select(Label.label_index, func.count()).where(Label.space_id == space_id, Label.rank == 0)
+    def label_counts(self, space_id: int, least: float) -> dict[int, int]:
+        """How many contents of present photos have a label with at least this probability, by its number."""
+        statement = select(Label.label_index, func.count()).where(Label.space_id == space_id, Label.score >= least)
         is_there: Select = select(literal_column("1")).where(
             Photo.content_id == Label.content_id, Photo.state + "" == PRESENT
         )

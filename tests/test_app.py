@@ -118,7 +118,7 @@ def test_search_says_what_its_scores_mean(app: App, indexed: Path, sample: Path)
     assert beyond == sorted(beyond, reverse=True)
     assert {Path(one["path"]).stem for one in found if one["beyond_chance"]} >= {"cat", "cat-again", "cat-small"}
     lines = app("search", sample / "cat.jpg", "--library", indexed, "-k", "154").stdout.splitlines()
-    assert lines[0].startswith("1.0000  1 in")
+    assert lines[0].split()[:3] == ["1.0000", "1", "in"]
     assert lines[0].endswith(str(sample / "cat.jpg"))
     assert lines[sum(beyond)].startswith("------")
     assert len(lines) == 155
@@ -128,7 +128,7 @@ def test_search_says_what_its_scores_mean(app: App, indexed: Path, sample: Path)
 
 def test_search_by_words_alone_and_beside_a_picture(app: App, indexed: Path, sample: Path) -> None:
     listed = json.loads(app("words", "--library", indexed, "--json").stdout)["words"]
-    assert sum(entry["photos"] for entry in listed) == 154
+    assert all(0 < entry["photos"] < 154 for entry in listed)
     word = listed[0]["word"].split(",")[0]
     some = json.loads(app("words", word[:3].upper(), "--library", indexed, "--json").stdout)["words"]
     assert listed[0] in some
@@ -138,6 +138,7 @@ def test_search_by_words_alone_and_beside_a_picture(app: App, indexed: Path, sam
     assert found[0]["score"] > 0.2
     beside = search(app, indexed, sample / "cat.jpg", "--label", word, "-k", "154")
     sure = {one["photo_id"] for one in found if one["score"] >= 0.2}
+    assert len(sure) >= listed[0]["photos"]
     assert {one["photo_id"] for one in beside} == sure
     nothing = app("search", sample / "cat.jpg", "--folder", sample / "none", "--library", indexed)
     assert "none with folder" in nothing.stdout

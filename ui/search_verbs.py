@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from index.search import Neighbour
 
 LIKE = ("colour", "pattern", "parts", "subject")
-RARE = {False: "  ", True: "< "}
 CHANCE_LINE = "------  below: no more alike than chance alone would bring in a library of this size"
+UNSURE_LINE = "------  below: too unsure to be called so beside a picture"
 
 
 @verb
@@ -44,20 +43,17 @@ def search(
 ) -> Answer:
     """Find the photos most like the pictures given; without a picture, those that are most surely what --label says.
 
-    "--label cat" means every label with such a name ("tabby, tabby cat") and the words that you taught.
+    "--label cat" means every label with such a name ("tabby, tabby cat") and the words that you taught. Without a picture
+    the number before a photo is how sure that is; with one it is how alike the two are, and how rare such a pair is among
+    unrelated photos of the library: "1 in 35+" says so, or rarer, where the library is too small to tell.
     """
     from index.bounds import filter_of, why_none
     from index.chance import chance_of
     from index.search import find_similar
     from index.word_search import find_named
-    from index.words import named
+    from index.words import LEAST, named
 
-    if stages and like:
-        raise click.UsageError("--stages and --like say the same thing in two ways: give one of them.")
-    if not images and not labels:
-        raise click.UsageError("Say what to find: a picture, or a word with --label.")
-    if not images and (minus or stages or like):
-        raise click.UsageError("--minus, --stages and --like are about pictures: give one to be like.")
+    _must_make_sense(bool(images), bool(labels), bool(minus), stages, like)
     with settings.open() as library:
         bounds = filter_of(**where)
         names = [named(library, label) for label in labels]
@@ -75,7 +71,11 @@ def search(
         library.keep_indexes()
     found = [_neighbour(one, chance) for one in answer.neighbours]
     document = {"neighbours": found, "exact": answer.exact, "milliseconds": round(milliseconds, 3)}
-    return Answer(document, "\n".join(_lines(found)) or none)
+    above = [one["beyond_chance"] is not False if images else one["score"] >= LEAST for one in found]
+    lines = [_line(one) for one in found]
+    if not all(above):
+        lines.insert(above.index(False), CHANCE_LINE if images else UNSURE_LINE)
+    return Answer(document, "\n".join(lines) or none)
 
 
 @verb
@@ -87,8 +87,17 @@ def words(settings: Settings, start: str) -> Answer:
     with settings.open() as library:
         known = known_words(library, start)
     document = [{"word": word, "photos": count, "kind": kind} for word, count, kind in known]
-    text = "\n".join(f"{count:7}  {word}{'  (taught)' * (kind == 'taught')}" for word, count, kind in known)
+    text = "\n".join(f"{count:7}  {word}{'  (marked by you)' * (kind == 'taught')}" for word, count, kind in known)
     return Answer({"words": document}, text or "No photo is called so." * bool(start) or "No photo is called anything.")
+
+
+def _must_make_sense(images: bool, labels: bool, minus: bool, stages: str | None, like: str | None) -> None:
+    if stages and like:
+        raise click.UsageError("--stages and --like say the same thing in two ways: give one of them.")
+    if not images and not labels:
+        raise click.UsageError("Say what to find: a picture, or a word with --label.")
+    if not images and (minus or stages or like):
+        raise click.UsageError("--minus, --stages and --like are about pictures: give one to be like.")
 
 
 def _neighbour(neighbour: Neighbour, chance: Chance | None) -> dict[str, Any]:
@@ -98,15 +107,10 @@ def _neighbour(neighbour: Neighbour, chance: Chance | None) -> dict[str, Any]:
     return {"photo_id": neighbour.photo.id, "path": neighbour.photo.path, "score": round(neighbour.score, 6)} | meaning
 
 
-def _lines(found: list[dict[str, Any]]) -> Iterator[str]:
-    """A line each, and one between those that say something and those that chance alone would bring."""
-    above = True
-    for one in found:
-        if above and one["beyond_chance"] is False:
-            yield CHANCE_LINE
-            above = False
-        rare = "" if one["one_in"] is None else f"{RARE[one['or_rarer']]}1 in {one['one_in']:<8,}"
-        yield f"{one['score']:.4f}  {rare}{terminal.shown(one['path'])}"
+def _line(one: dict[str, Any]) -> str:
+    """A photo with its score, and how rare that is: "35+" is 35 or more."""
+    rare = "" if one["one_in"] is None else f"{'1 in {:,}'.format(one['one_in']) + '+' * one['or_rarer']:<13}  "
+    return f"{one['score']:7.4f}  {rare}{terminal.shown(one['path'])}"
 
 
 def _weights(library: Library, stages: str | None, like: str | None) -> dict[str, float] | None:

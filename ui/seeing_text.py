@@ -19,8 +19,8 @@ def why_text(document: dict[str, Any]) -> str:
     chosen = next(part for part in document["maps"] if part["part"] == document["part"])
     lines.append(f"Cells (row,column) of {chosen['part']} and those of the other picture that they share most with:")
     for entry in chosen["matches"]:
-        best = ", ".join(f"{_cell(one)} {one['share']:+.4f}" for one in entry["best"])
-        lines.append(f"  {_cell(entry)} adds {entry['share']:+.4f}: {best}")
+        best = ", ".join(f"{_cell(one)} {one['share']:+.2g}" for one in entry["best"])
+        lines.append(f"  {_cell(entry)} adds {entry['share']:+.2g}: {best}")
     return "\n".join([*lines, *(f"Drawn: {shown(picture)}" for picture in document["pictures"])])
 
 

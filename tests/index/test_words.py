@@ -70,8 +70,10 @@ def test_a_word_that_nothing_is_called_gets_what_is_nearly(library: Library) -> 
     with pytest.raises(LibraryError, match="`words` lists"):
         named(library, "qqqqqq")
     for nothing in ("", "  ", ",", "..."):
-        with pytest.raises(LibraryError, match="has"):
+        with pytest.raises(LibraryError, match="names nothing|in it"):
             named(library, nothing)
+    with pytest.raises(LibraryError, match="a word at least"):
+        find_named(library, [])
     assert synonyms(" a,, b c ,") == ["a", "b c"]
 
 
@@ -152,7 +154,7 @@ def test_what_was_taught_is_found_in_photos_that_nobody_marked(
 
 
 def test_known_words_are_counted(library: Library, fill: Fill) -> None:
-    fill(library, {"/1.png": RED, "/2.png": BLUE}, labels=[(1, 0.5), (0, 0.2)])
+    fill(library, {"/1.png": RED, "/2.png": BLUE}, labels=[(1, 0.5), (0, 0.1)])
     (third,) = fill(library, {"/3.png": RED}, labels=[(0, 0.9)])
     library.catalog.mark({"mine": [third]})
     assert known_words(library) == [

@@ -68,9 +68,10 @@ def test_contents_are_found_by_label_and_by_word(catalog: Catalog, space: int, b
     assert catalog.labelled([7, 9], space, np.array([less, marked]))[0].tolist() == [less]
     assert catalog.marked_with(["cat"], np.array([less])).tolist() == []
     assert catalog.labelled([7], space + 1)[0].tolist() == []
-    assert catalog.label_counts(space) == {7: 1, 2: 1}, "by the likeliest label alone"
+    assert catalog.label_counts(space, 0.25) == {7: 1, 2: 1, 9: 1}
+    assert catalog.label_counts(space, 0.3) == {7: 1, 2: 1}
     assert catalog.mark_gone(["/"], (), seen=(), newest=catalog.newest_photo()) == 3
-    assert catalog.label_counts(space) == {}, "nothing that is there is called so"
+    assert catalog.label_counts(space, 0.0) == {}, "nothing that is there is called so"
 
 
 def test_a_probe_is_replaced_and_goes_with_its_words(catalog: Catalog, space: int, contents: list[int]) -> None:
