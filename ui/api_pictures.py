@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 
-from index.errors import LibraryError
 from index.library import Library
 from index.look import Look, look_at
+from regconv.errors import UnreadableImage
 from ui.api_models import (
     Cell,
     Label,
@@ -96,8 +96,8 @@ def _add_stages(router: APIRouter, library: Library) -> None:
         with uploaded([file]) as [[upload]]:
             try:
                 seen = look_at(library.follow(), upload.path)
-            except LibraryError as error:
-                raise Refused(422, in_words(str(error), [upload])) from error
+            except UnreadableImage as error:
+                raise Refused(422, f"{upload.name} could not be read as a picture: {error.reason}.") from error
         return _maps(library, seen, kind, stage)
 
     @router.get(

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,8 @@ import pytest
 from index.job import index_folder
 from index.library import Library
 from index.sample import make_sample
-from ui.server import build_app, serve
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 ADDRESS = "http://127.0.0.1:7860"  # in the document
 NEAR = 0.005  # processors round scores differently
 _FLOAT = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
@@ -55,23 +53,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(photos: Path) -> Iterator[str]:
-    """A running server of the sample library."""
+def library(photos: Path) -> Iterator[Library]:
+    """The sample library, open: what `server` serves here."""
     with Library.open(photos.parent, model="starter", device="cpu", create=True) as library:
         make_sample(photos)
         for _ in index_folder(library, [str(photos)]):
             pass
-        ready = threading.Event()
-        found: list[str] = []
-        app = build_app(library)
-        start = {"port": 0, "ready": lambda address: (found.append(address), ready.set())}
-        thread = threading.Thread(target=serve, args=(app,), kwargs=start, daemon=True)
-        thread.start()
-        assert ready.wait(60)
-        yield found[0]
-        app.state.server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+        yield library
 
 
 def test_there_are_examples_of_both_kinds() -> None:
@@ -81,16 +69,16 @@ def test_there_are_examples_of_both_kinds() -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_every_curl_example_gives_the_output_shown(address: str, photos: Path) -> None:
+def test_every_curl_example_gives_the_output_shown(server: str, photos: Path) -> None:
     for command, expected in curl_examples(DOCUMENT.read_text()):
         assert command.startswith("curl ")
-        must_print(["bash", "-c", command.replace(ADDRESS, address)], expected, photos)
+        must_print(["bash", "-c", command.replace(ADDRESS, server)], expected, photos)
 
 
-def test_every_python_example_gives_the_output_shown(address: str, photos: Path) -> None:
+def test_every_python_example_gives_the_output_shown(server: str, photos: Path) -> None:
     for program, expected in python_examples(DOCUMENT.read_text()):
         assert ADDRESS in program
-        must_print([sys.executable, "-W", "error", "-c", program.replace(ADDRESS, address)], expected, photos)
+        must_print([sys.executable, "-W", "error", "-c", program.replace(ADDRESS, server)], expected, photos)
 
 
 def must_print(command: list[str], expected: str, folder: Path) -> None:
