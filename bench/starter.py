@@ -3,8 +3,8 @@
     REGCONV_DATA=... python -m bench.starter [--model starter]
 
 Every picture of caltech101/test is labelled, and asks for its like among caltech101/train by the plain cosine of the pooled
-vectors; a library's search whitens them first, and finds more (`evaluate` says both). A class is right where the label is the folder's in plain words (`regconv/starter/README.md`);
-with other models only the search is measured.
+vectors; a library's search whitens them first, and finds more (`evaluate` says both). A class is right where the label is the
+folder's in plain words (`regconv/starter/README.md`); with other models only the search is measured.
 """
 
 from __future__ import annotations
