@@ -15,7 +15,8 @@ def switch_text(report: dict[str, Any]) -> str:
     more = report["failed_count"] - len(report["failed"])
     lines += [f"and {more} more."] if more else []
     lines += [f"{'ok ' if check['ok'] else 'NOT'}  {check['name']}: {check['detail']}" for check in report["checks"]]
-    lines.append(f"Embedded: {_photos(report['built'])}, in {duration(report['seconds'])}.")
+    if report["built"] or not report["active"]:
+        lines.append(f"Embedded: {_photos(report['built'])}, in {duration(report['seconds'])}.")
     if not report["active"]:
         return "\n".join([*lines, f"Not switched, the old model answers: {report['problem']}"])
     lines.append(_answers(report))

@@ -258,3 +258,23 @@ def test_a_query_from_a_file_finds_the_file(library: Library, photos: Path, run:
     assert [os.path.basename(path) for path in paths(library, query, k=2)] == ["lime.png", "green.png"]
     with pytest.raises(UnreadableImage):
         example_of_file(library, str(photos / "nowhere.png"))
+
+
+@pytest.mark.usefixtures("inline_decoder")
+def test_a_file_whose_bytes_the_library_has_needs_no_network(
+    open_library: Callable[..., Library], photos: Path, run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    library = open_library()
+    run(library, photos)
+    copy = tmp_path / "elsewhere.png"
+    copy.write_bytes((photos / "red.png").read_bytes())
+    fresh = open_library()
+    query = example_of_file(fresh, str(copy))
+    assert "backbone" not in fresh.opened.__dict__
+    assert (query.content_id, query.space) == (None, fresh.space.key)
+    found = find_similar(fresh, [query], k=2).neighbours
+    assert [Path(one.photo.path).name for one in found] == ["red.png", "rose.png"]
+    assert found[0].score == pytest.approx(1, abs=1e-6)
+    copy.write_bytes(copy.read_bytes() + b"\0")
+    assert example_of_file(fresh, str(copy)).vectors["stage2"] == pytest.approx(query.vectors["stage2"], abs=1e-3)
+    assert "backbone" in fresh.opened.__dict__
