@@ -12,10 +12,11 @@ from starlette.routing import Match
 from index.library import Library
 from index.runner import Runner
 from ui.api_duplicates import duplicate_routes
-from ui.api_library import channel_routes, doctor_routes, job_routes, photo_routes
+from ui.api_library import doctor_routes, job_routes, overview_routes, photo_routes
 from ui.api_page import api_page
 from ui.api_pictures import picture_routes
-from ui.api_turns import Turns
+from ui.api_route import PhotoTurns
+from ui.api_turns import LIGHT, Turns
 from ui.duplicate_handlers import DuplicateSearch
 
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
@@ -23,11 +24,12 @@ _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
 def add_api(app: FastAPI, library: Library, runner: Runner) -> None:
     """Add the interface of one library to an application, before anything is mounted on the rest of its paths."""
-    app.state.turns = Turns()
+    app.state.turns, app.state.light_turns = Turns(), Turns(**LIGHT)
+    app.add_middleware(PhotoTurns, turns=app.state.light_turns)
     for router in (
         picture_routes(library),
         photo_routes(library),
-        channel_routes(library),
+        overview_routes(library),
         duplicate_routes(DuplicateSearch(library)),
         job_routes(library, runner),
         doctor_routes(library),

@@ -45,7 +45,7 @@ Stage = Annotated[str | None, Query(description="The stage, the last by default"
 
 
 def photo_routes(library: Library) -> APIRouter:
-    """Photos' facts, and the words that they are called."""
+    """Photos' facts."""
     router = APIRouter(prefix="/api", route_class=PlainRoute, tags=["photos"])
 
     @router.get("/photos/{photo_id}", summary="What is known of a photo", responses=refusals(404))
@@ -54,20 +54,20 @@ def photo_routes(library: Library) -> APIRouter:
         must_know(library, [photo_id])
         return _facts(library.follow(), photo_id)
 
-    @router.get("/words", summary="What photos are called", responses=refusals())
+    return router
+
+
+def overview_routes(library: Library) -> APIRouter:
+    """What goes over all stored labels or vectors: words, and channels of the network with the photos that excite them."""
+    router = APIRouter(prefix="/api", route_class=WorkRoute, tags=["channels"])
+
+    @router.get("/words", summary="What photos are called", tags=["photos"], responses=refusals(429))
     def known_words(
         start: Annotated[str, Query(description="What the words begin with", max_length=100)] = "", count: Count = 50
     ) -> WordsAnswer:
         """Labels of the network and taught words by which photos can be asked for."""
         found = words(library, start, count)
         return WordsAnswer(words=[Word(word=word, photos=photos, source=source) for word, photos, source in found])
-
-    return router
-
-
-def channel_routes(library: Library) -> APIRouter:
-    """Channels of the network, and the photos that excite them."""
-    router = APIRouter(prefix="/api", route_class=WorkRoute, tags=["channels"])
 
     @router.get("/channels/{channel}", summary="The photos in which a channel is highest", responses=refusals(429))
     def photos_of_channel(

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi import Request, Response
@@ -15,7 +16,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.types import Message, Receive
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from index.decode import DecoderClosed
 from index.errors import LibraryError
@@ -67,7 +68,7 @@ def without_folders(text: str) -> str:
 
 
 class PlainRoute(APIRoute):
-    """A route whose errors are all {"error": words}."""
+    """A route whose errors are all {"error": words}; in light turns, `app.state.light_turns`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         original = super().get_route_handler()
@@ -90,7 +91,10 @@ class PlainRoute(APIRoute):
         self, original: Callable[[Request], Coroutine[Any, Any, Response]], request: Request
     ) -> Response:
         """The answer to a request whose size is watched."""
-        return await original(request)
+        turns: Turns = request.app.state.light_turns
+        client = _client(request.scope)
+        async with turns.place(client), turns.turn(client):
+            return await original(request)
 
 
 class WorkRoute(PlainRoute):
@@ -100,7 +104,7 @@ class WorkRoute(PlainRoute):
         self, original: Callable[[Request], Coroutine[Any, Any, Response]], request: Request
     ) -> Response:
         turns: Turns = request.app.state.turns
-        client = request.client.host if request.client else ""
+        client = _client(request.scope)
         async with turns.place(client):
             try:
                 if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form")):
@@ -113,6 +117,31 @@ class WorkRoute(PlainRoute):
                     return await original(request)
             finally:
                 await request.close()
+
+
+class PhotoTurns:
+    """ASGI middleware: photos are read in light turns, so that who asks for many leaves threads to others."""
+
+    def __init__(self, app: ASGIApp, turns: Turns) -> None:
+        self.app, self.turns = app, turns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/photos/"):
+            await self.app(scope, receive, send)
+            return
+        client = _client(scope)
+        try:
+            async with AsyncExitStack() as held:
+                await held.enter_async_context(self.turns.place(client))
+                await held.enter_async_context(self.turns.turn(client))
+
+                async def send_on(message: Message) -> None:
+                    await held.aclose()  # who reads an answer slowly holds nobody up
+                    await send(message)
+
+                await self.app(scope, receive, send_on)
+        except TooMany as error:
+            await refusal(error)(scope, receive, send)
 
 
 class _TooLarge(MultiPartException):
@@ -147,6 +176,11 @@ class _Counted:
 
     def _refused(self) -> Refused:
         return Refused(413, f"The request is too large: at most {self.most // 2**20} MiB, all files together.")
+
+
+def _client(scope: Scope) -> str:
+    """A client is known by its address."""
+    return (scope.get("client") or ("", 0))[0]
 
 
 def refusal(error: Exception) -> JSONResponse:

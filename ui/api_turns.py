@@ -14,6 +14,9 @@ AT_ONCE = 2  # as many as there are processes that read pictures for a page
 PER_CLIENT = 1
 QUEUE = 8  # requests of one client that may wait
 ALL = 64  # requests of all clients together: each may hold an upload on the disk
+# Of what is read and not worked out, photos above all. Together with the above fewer than the server's 40 threads, so that
+# /health always has one; a browser asks for six photos at once.
+LIGHT = {"at_once": 24, "per_client": 8, "queue": 120, "most": 1000}
 WAIT_S = 5  # what a refused client is told to wait
 
 

@@ -343,3 +343,34 @@ def test_a_flooding_client_starves_nobody(
     late = next(answer for answer in got if answer.status_code == 429)
     assert late.headers["retry-after"].isdecimal()
     assert "too many requests" in refused(late, 429)
+
+
+def test_who_asks_for_many_photos_leaves_some_to_others(
+    library: Library, photo_ids: dict[str, int], server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One client asks for more photos than the server has threads, none of which can be read for now."""
+    real, may_end = library.decoder.view, threading.Event()
+
+    def slow(path: str, *rest: int, **more: int) -> bytes:
+        if path.endswith("moon.jpg"):
+            assert may_end.wait(60)
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(library.decoder, "view", slow)
+    own = httpx.HTTPTransport(local_address="127.0.0.2")
+    with (
+        httpx.Client(base_url=server, timeout=60, limits=httpx.Limits(max_connections=60)) as flooding,
+        httpx.Client(base_url=server, timeout=20, transport=own) as other,
+        ThreadPoolExecutor(60) as threads,
+    ):
+        try:
+            path = f"/photos/{photo_ids['moon.jpg']}"
+            answers = [threads.submit(flooding.get, path) for _ in range(60)]
+            for _ in range(5):
+                assert other.get("/health").status_code == 200
+                assert other.get(f"/photos/{photo_ids['coffee.jpg']}").status_code == 200
+                time.sleep(0.1)
+            assert not any(answer.done() for answer in answers)
+        finally:
+            may_end.set()
+        assert {answer.result().status_code for answer in answers} == {200}
