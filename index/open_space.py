@@ -10,14 +10,16 @@ from functools import cached_property
 from pathlib import Path
 
 from index.decode import Decoder
-from index.errors import ModelMismatch
+from index.errors import LibraryError, ModelMismatch
 from index.indexes import Indexes
 from index.space_facts import SpaceFacts, facts_of
 from index.stored import Stored
 from regconv.backbone import Backbone, ModelDescription, describe, load_backbone
+from regconv.errors import RegconvError
 from regconv.images import Recipe
 from storage.catalog import Catalog
 from storage.shards import ShardStore
+from storage.spaces import PREVIOUS
 from storage.thumbnails import ThumbnailStore
 
 
@@ -80,7 +82,14 @@ class OpenSpace:
     @cached_property
     def description(self) -> ModelDescription:
         """The model as its files are now. Raises ModelMismatch where they no longer make the space's vectors."""
-        description = self.shared.describe(self.model)
+        try:
+            description = self.shared.describe(self.model)
+        except RegconvError as error:
+            back = " `switch-model --back` returns to the model before it." * bool(self.shared.catalog.setting(PREVIOUS))
+            raise LibraryError(
+                f"The model of the library in {self.shared.folder} can't be had: {error} Put it back where it was, or let "
+                f"{switch_command(self.shared.folder, 'NAME')} change the library over to another.{back}"
+            ) from error
         key, _, facts = self.shared.catalog.space(self.space_id)
         if description.space != key:
             differs = [name for name, value in facts_of(description).items() if facts.get(name) != value]

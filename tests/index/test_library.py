@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import index.open_space
-from index.errors import ModelMismatch, NoLibrary
+from index.errors import LibraryError, ModelMismatch, NoLibrary
 from index.job import index_folder
 from index.library import Library
 from regconv.errors import ModelNotFound
@@ -171,3 +171,21 @@ def test_threads_that_ask_at_once_get_one_network_and_one_decoder(
         thread.join()
     assert len(made) == 1
     assert got == made * 3
+
+
+def test_a_model_that_is_gone_is_named_with_what_helps(
+    open_library: Callable[..., Library], fill: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(open_library(), {"/red.png": (1.0, 0.0, 0.0)})
+
+    def gone(model: str, **_: Any) -> Any:
+        raise ModelNotFound(f"no model '{model}'.")
+
+    monkeypatch.setattr("index.open_space.describe", gone)
+    library = open_library()
+    with pytest.raises(LibraryError, match=r"can't be had: no model 'colours'\. Put it back .*switch-model NAME") as error:
+        library.description  # noqa: B018
+    assert "--back" not in str(error.value)
+    library.catalog.remember("previous_space", "7")
+    with pytest.raises(LibraryError, match="`switch-model --back` returns"):
+        library.description  # noqa: B018
