@@ -109,11 +109,9 @@ def _by_size(one: Copy, other: Copy, detail: Detail) -> str | None:
 
 
 def _tie(best: Copy, other: Copy) -> str:
-    words = ("the older file", "the shorter path", "the first by name")
-    for said, one, two in zip(words, _order(best), _order(other), strict=True):
-        if one != two:
-            return said if one < two else "as good as the others"
-    return "as good as the others"
+    if best.mtime_ns != other.mtime_ns:
+        return "the older file" if best.mtime_ns < other.mtime_ns else "as good as the others"
+    return "the shorter path" if len(best.path) < len(other.path) else "the first by name"
 
 
 def _order(copy: Copy) -> tuple[int, int, str]:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import index.open_space
-from index.decode_worker import Decoded, DecodeTask, Failure, decode_file
+from index.decode_worker import Decoded, DecodeTask, Failure, decode_file, view_file
 from index.job import index_folder
 from index.library import Library
 from index.teach import teach
@@ -185,6 +185,11 @@ class InlineDecoder:
         if isinstance(result, Failure):
             raise UnreadableImage(path, result.reason)
         assert isinstance(result, Decoded)
+        return result
+
+    def view(self, path: str, max_side: int | None = None, quality: int = 90) -> bytes:
+        result = view_file(path, Limits(), max_side, quality)
+        assert isinstance(result, bytes)
         return result
 
     def close(self) -> None:
