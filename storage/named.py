@@ -42,7 +42,8 @@ class NamedRows:
 
     def label_counts(self, space_id: int, least: float) -> dict[int, int]:
         """How many contents of present photos have a label with at least this probability, by its number."""
-        statement = select(Label.label_index, func.count()).where(Label.space_id == space_id, Label.score >= least)
+        # As an expression the space has no index: to read all labels in their order is six times as fast as by number.
+        statement = select(Label.label_index, func.count()).where(Label.space_id + 0 == space_id, Label.score >= least)
         is_there: Select = select(literal_column("1")).where(
             Photo.content_id == Label.content_id, Photo.state + "" == PRESENT
         )
