@@ -79,7 +79,7 @@ class PlainRoute(APIRoute):
                 counted.must_fit()
                 try:
                     return await self.answered(original, Request(request.scope, counted))
-                except (HTTPException, RequestValidationError):
+                except Exception:
                     counted.must_have_fitted()
                     raise
             except Exception as error:  # noqa: BLE001  whatever it is, a client reads one shape
@@ -93,8 +93,11 @@ class PlainRoute(APIRoute):
         """The answer to a request whose size is watched."""
         turns: Turns = request.app.state.light_turns
         client = _client(request.scope)
-        async with turns.place(client), turns.turn(client):
-            return await original(request)
+        async with turns.place(client):
+            async with asyncio.timeout(UPLOAD_S):
+                await request.body()  # kept, for FastAPI to find
+            async with turns.turn(client):
+                return await original(request)
 
 
 class WorkRoute(PlainRoute):
