@@ -29,7 +29,9 @@ class Bounds:
         return bool(self.where) or bool(self.names) or self.within is not None
 
     def contents(self, library: Library) -> np.ndarray:
-        """The contents, int64 ascending, of all photos that may be shown; those of single contents included."""
+        """Contents, int64 ascending, that all photos that may be shown are of; single contents are not left out."""
+        if self.names and not self.where and self.within is None:
+            return called(library, self.names)
         found = None if self.within is None else library.catalog.contents_of(self.within)
         if self.where or found is None:
             matching = library.catalog.matching(self.where)

@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from index.errors import LibraryError
 from index.library import Library
 from index.open_space import OpenSpace
 from index.tail import Tail, fit_tail
@@ -43,6 +44,7 @@ BLOCK = 512
 TOO_FEW = "the library has too few pairs of photos to say how rare this is"
 
 _known: WeakKeyDictionary[OpenSpace, dict[str, Chance]] = WeakKeyDictionary()
+_too_few: WeakKeyDictionary[OpenSpace, tuple[str, int]] = WeakKeyDictionary()  # which weighting of how many contents
 _lock = threading.Lock()
 
 
@@ -117,6 +119,10 @@ def chance_of(library: Library, weights: Mapping[str, float] | None = None) -> C
     if count < LEAST:
         return None
     weights = weights or {library.space.pooled: 1.0}
+    if unknown := set(weights) - set(library.space.names):
+        raise LibraryError(
+            f"There is no part {', '.join(sorted(unknown))}; there are {', '.join(library.space.names)}."
+        )
     indexes = {part: library.index(part) for part in weights}
     key = _key(weights, indexes)
     with _lock:
@@ -125,8 +131,12 @@ def chance_of(library: Library, weights: Mapping[str, float] | None = None) -> C
         if chance is None or chance.is_outgrown(count):
             chance = _kept(library, key)
         if chance is None or chance.is_outgrown(count):
+            if _too_few.get(library.opened) == (key, count):
+                return None
             chance = _fitted(library, weights, indexes, count)
-            if chance is not None:
+            if chance is None:
+                _too_few[library.opened] = key, count
+            else:
                 _keep(library, key, chance)
         if chance is not None:
             known[key] = chance

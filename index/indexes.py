@@ -17,7 +17,7 @@ from index.choose import EXACT_UP_TO
 from index.generations import PLACES, Generations
 from index.stored import Stored
 from index.vectors import Source, VectorIndex, float32_slices
-from index.whitening import ENOUGH, Whitening, fit, is_worth_it
+from index.whitening import Whitening, enough, fit, is_worth_it
 
 
 @dataclass
@@ -148,7 +148,8 @@ class Indexes:
         for whitening in (self._saved_whitening(), self._fitted):
             if whitening is not None and not whitening.is_outgrown(count):
                 return whitening
-        self._fitted = fit(self.stored.of(self.stored.sample(ENOUGH), part)[1])
+        sample = self.stored.sample(enough(self.widths[part]))
+        self._fitted = fit(self.stored.of(sample, part)[1], count=count)
         return self._fitted
 
     def _saved_whitening(self) -> Whitening | None:

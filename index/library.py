@@ -210,8 +210,9 @@ class Library:
             return False
         state = jobs.FAILED
         try:
-            self.indexes.save()
-            state = jobs.DONE
+            if self.catalog.active() == (self.space_id, self.model):  # not switched meanwhile, and perhaps given up
+                self.indexes.save()
+                state = jobs.DONE
         except LibraryError:
             log.info("The indexes could not be kept.", exc_info=True)  # an answer is no worse for it
         finally:

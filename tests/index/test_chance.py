@@ -12,6 +12,7 @@ import pytest
 
 from index import chance
 from index.chance import LEAST, Chance, chance_of, distinct, unrelated_scores, why_none
+from index.errors import LibraryError
 from index.library import Library
 from index.tail import Tail, fit_tail
 from index.whitening import fit as fit_whitening
@@ -239,3 +240,18 @@ def test_the_line_is_where_one_photo_is_to_be_expected() -> None:
     assert many.line == pytest.approx(0.75 + 0.1 * np.log(100))
     assert few.meaning(0.76)["beyond_chance"] is True
     assert many.meaning(0.76)["beyond_chance"] is False  # among more photos as alike a one is found sooner
+
+
+def test_a_library_of_copies_is_looked_at_once(library: Library, fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(library, {f"/{number}.png": (1.0, 0.0, 0.0) for number in range(40)})
+    asked: list[int] = []
+    real = chance._fitted
+    monkeypatch.setattr(chance, "_fitted", lambda *args: asked.append(1) or real(*args))
+    assert chance_of(library) is None
+    assert chance_of(library) is None
+    assert asked == [1]
+    fill(library, {"/more.png": (0.0, 1.0, 0.0)})
+    assert chance_of(library) is None
+    assert asked == [1, 1]
+    with pytest.raises(LibraryError, match="no part nose; there are stage1, stage2"):
+        chance_of(library, {"nose": 1.0})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from index.evaluate import retrieval
-from index.whitening import ENOUGH, LEAST, Whitening, fit
+from index.whitening import ENOUGH, LEAST, Whitening, _by_columns, enough, fit
 
 
 def _kinds(seed: int = 0, each: int = 20, kinds: int = 12, width: int = 48) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def test_unit_length_whatever_the_length_before_and_zeros_stay() -> None:
     vectors, _ = _kinds()
     whitening = fit(np.concatenate([vectors, np.zeros((5, 48), np.float32)]))
     assert whitening is not None
-    assert whitening.count == len(vectors)
+    assert whitening.count == len(vectors) + 5, "zeros tell nothing, and are of the library all the same"
     turned = whitening.of(np.concatenate([vectors[:3], 7 * vectors[:3], np.zeros((1, 48))]))
     assert turned.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(turned, axis=1), [1] * 6 + [0], atol=1e-6)
@@ -108,3 +108,20 @@ def test_too_few_or_all_alike_have_none() -> None:
 )
 def test_fits_anew_at_half_and_at_twice_as_many(fitted: int, now: int, outgrown: bool) -> None:
     assert Whitening(np.zeros(1), np.zeros((1, 1)), fitted).is_outgrown(now) is outgrown
+
+
+def test_fewer_vectors_than_numbers_give_the_same_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(0).normal(size=(150, 300)) @ np.random.default_rng(1).normal(size=(300, 300))
+    by_rows = fit(vectors, dims=20, count=777)
+    monkeypatch.setattr("index.whitening._by_rows", _by_columns)
+    by_columns = fit(vectors, dims=20)
+    assert by_rows is not None
+    assert by_columns is not None
+    assert (by_rows.count, by_columns.count) == (777, 150)
+    assert by_rows.mean == pytest.approx(by_columns.mean, abs=1e-6)
+    one, other = by_rows.of(vectors), by_columns.of(vectors)
+    assert one @ one.T == pytest.approx(other @ other.T, abs=1e-4)  # each axis may point either way
+
+
+def test_wide_vectors_are_fitted_on_fewer() -> None:
+    assert (enough(512), enough(128), enough(3712), enough(11110)) == (20_000, 20_000, 2758, 1000)

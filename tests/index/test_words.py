@@ -70,7 +70,7 @@ def test_a_word_that_nothing_is_called_gets_what_is_nearly(library: Library) -> 
     with pytest.raises(LibraryError, match="`words` lists"):
         named(library, "qqqqqq")
     for nothing in ("", "  ", ",", "..."):
-        with pytest.raises(LibraryError, match="names nothing|in it"):
+        with pytest.raises(LibraryError, match=r"names nothing|in it"):
             named(library, nothing)
     with pytest.raises(LibraryError, match="a word at least"):
         find_named(library, [])
