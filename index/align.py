@@ -15,7 +15,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 COARSE_PX, FINE_PX = 48, 144  # long sides at which is fitted
 COARSE_STEPS, FINE_STEPS = 10, 5
-HOPELESS = 0.5  # score after the coarse steps below which the fine ones are spared
+HOPELESS = 0.35  # score after the coarse steps below which the fine ones are spared
 SETTLED_PX = 0.02  # a step that moves no corner further is the last
 SLOW = 0.05  # of the long side: changes slower than this are taken away before two pictures are correlated
 

@@ -83,7 +83,7 @@ class Search:
             links = [pair for pair, relation in found.items() if relation.kind == kind]
             kept = {tuple(sorted((_last(instead, one), _last(instead, other)))) for one, other in links}
             joined: list[Pair] = [(pair[0], pair[1]) for pair in sorted(kept) if pair[0] != pair[1]]
-            copies = catalog.copies({content for pair in joined for content in pair})
+            copies = self._copies({content for pair in joined for content in pair})
             new = grouped(kind, joined, copies, self._burst if kind == BURST else self._related, self._detail)
             for group in new:
                 instead |= {member.content_id: group.members[0].content_id for member in group.members[1:]}
@@ -228,13 +228,23 @@ class Search:
 
     def _facts(self, contents: Collection[int]) -> dict[int, Copy]:
         """A present photo of each of these contents."""
-        return {content: copies[0] for content, copies in self.library.catalog.copies(contents).items()}
+        return {content: copies[0] for content, copies in self._copies(contents).items()}
+
+    def _copies(self, contents: Collection[int]) -> dict[int, list[Copy]]:
+        """The present photos of these contents, with what their fingerprints say even where those can't be kept."""
+        found = self.library.catalog.copies(contents)
+        for content, copies in found.items():
+            if copies[0].sharpness is None:
+                row = self._row(content)
+                sharpness, colour = float(row["sharpness"]), float(row["colour"])
+                found[content] = [copy._replace(sharpness=sharpness, colour=colour) for copy in copies]
+        return found
 
     def _row(self, content: int) -> np.void:
         return self.rows[np.searchsorted(self.rows["content"], content)]
 
     def _of(self, unkept: Sequence[FingerprintRow]) -> np.ndarray:
-        sizes = self._facts([row.content_id for row in unkept])
+        sizes = {content: some[0] for content, some in self.library.catalog.copies([row[0] for row in unkept]).items()}
         made = [
             (row.content_id, int.from_bytes(row.hash, "little"), *row[2:], copy.width, copy.height, False, 0)
             for row in unkept

@@ -25,7 +25,7 @@ from tests.index import two_models
 
 DATA = Path(skimage.__file__).parent / "data"
 ROOT = Path(__file__).parents[2]
-NAMES = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "moon.png", "coins.png")
+NAMES = ("chelsea.png", "coffee.png", "rocket.jpg", "moon.png")
 # A search that is killed before its third transaction of comparisons.
 PROGRAM = """
 import os, signal, sys
@@ -56,7 +56,7 @@ pytestmark = pytest.mark.usefixtures("inline_decoder")
 
 
 def fill(folder: Path) -> None:
-    """Six photographs, an edit or two of each, and three pictures of a burst."""
+    """Four photographs, an edit or two of each, and three pictures of a burst."""
     folder.mkdir()
     for number, name in enumerate(NAMES):
         picture = Image.open(DATA / name).convert("RGB")
@@ -66,7 +66,7 @@ def fill(folder: Path) -> None:
         edits = [picture.resize((picture.width // 2, picture.height // 2)), ImageOps.mirror(picture)]
         edits += [picture.crop((20, 10, picture.width - 30, picture.height - 20)), picture]
         for edit in range(2):
-            edits[(number + 2 * edit) % 4].save(folder / f"{stem}-{edit}.jpg", quality=90)
+            edits[(number + 2 * edit) % 4].save(folder / f"{stem}-{edit}.png", compress_level=1)
     brick = Image.open(DATA / "brick.png").convert("RGB")
     for second in range(3):
         exif = Image.Exif()
@@ -123,11 +123,11 @@ def closed_at(library: Library, steps: int) -> None:
 def test_a_second_search_compares_nothing(library: Library) -> None:
     groups, compared = find(library)
     assert {"same-pixels", "edited", "burst"} == {kind for kind, _, _ in groups}
-    assert compared > 20
+    assert compared > 15
     assert find(library) == (groups, 0)
 
 
-@pytest.mark.parametrize("steps", [2, 4, 7, 11])
+@pytest.mark.parametrize("steps", [3, 8])
 def test_a_closed_search_goes_on_from_there(library: Library, steps: int) -> None:
     closed_at(library, steps)
     groups, rest = find(library)
@@ -161,8 +161,9 @@ def test_a_new_photo_compares_its_own_pairs_alone(library: Library, folder: Path
 
 def test_another_version_compares_all_again(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     found = find(library)
+    another = duplicates.VERSION + 1
     for module in ("index.duplicates", "index.duplicate_search"):
-        monkeypatch.setattr(f"{module}.VERSION", duplicates.VERSION + 1)
+        monkeypatch.setattr(f"{module}.VERSION", another)
     assert find(library) == found
 
 
@@ -170,15 +171,15 @@ def test_what_is_gone_takes_its_links_along_and_returns(
     library: Library, folder: Path, run: Run, tmp_path: Path
 ) -> None:
     whole, _ = find(library)
-    for name in ("chelsea.png", "coffee-0.jpg", "brick 1.jpg"):
+    for name in ("chelsea.png", "coffee-0.png", "brick 1.jpg"):
         (folder / name).rename(tmp_path / name)
     run(library, folder)
     left, compared = find(library)
     assert compared
-    assert not {"chelsea.png", "coffee-0.jpg", "brick 1.jpg"} & {name for _, members, _ in left for name, _ in members}
+    assert not {"chelsea.png", "coffee-0.png", "brick 1.jpg"} & {name for _, members, _ in left for name, _ in members}
     assert find(library) == (left, 0)
     assert anew(library)[0] == left
-    for name in ("chelsea.png", "coffee-0.jpg", "brick 1.jpg"):
+    for name in ("chelsea.png", "coffee-0.png", "brick 1.jpg"):
         (tmp_path / name).rename(folder / name)
     run(library, folder)
     assert find(library)[0] == whole
@@ -187,7 +188,7 @@ def test_what_is_gone_takes_its_links_along_and_returns(
 def test_a_decision_that_is_taken_back_is_compared_again(library: Library) -> None:
     whole, _ = find(library)
     photos = {Path(photo.path).name: photo for photo in library.catalog.photos_in("present", 99)}
-    pair = [photos["chelsea.png"].id, photos["chelsea-0.jpg"].id]
+    pair = [photos["chelsea.png"].id, photos["chelsea-0.png"].id]
     contents = library.catalog.contents_of(pair).tolist()
     library.catalog.decide("not-duplicate", dict.fromkeys(contents, 1))
     apart, _ = find(library)
