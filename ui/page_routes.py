@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,6 +29,7 @@ OPEN = re.compile(
 EVENTS = re.compile(r"/gradio_api/(queue/join|run/predict)/?")
 FILE = "/gradio_api/file="
 UPLOAD = "/gradio_api/upload"
+SHOWN = frozenset(f"image/{kind}" for kind in ("jpeg", "png", "webp", "gif", "bmp", "avif"))  # none can hold a script
 
 EVENT_BYTES = 4 << 20  # of one event: words and numbers, pictures come as uploads
 UPLOAD_OVERHEAD = 64 << 10  # what a form may have besides its files
@@ -75,8 +76,10 @@ class PageRoutes:
         path = scope["path"]
         if scope["type"] != "http" or not OPEN.fullmatch(path) or "\0" in path:
             raise Refused(404, "There is nothing here.")
-        if path.startswith(FILE) and not _is_upload(path.removeprefix(FILE)):
-            raise Refused(404, "There is no such upload.")
+        if path.startswith(FILE):
+            if not _is_upload(path.removeprefix(FILE)):
+                raise Refused(404, "There is no such upload.")
+            send = _never_a_page(send)
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
         elif path == UPLOAD:
@@ -188,6 +191,20 @@ def _words(refusal: Refused) -> Response:
     # The rest of the body is not read: the connection can't be used again.
     headers = {"Connection": "close"} if refusal.status in (408, 413, 503) else {}
     return PlainTextResponse(f"{refusal}\n", refusal.status, headers)
+
+
+def _never_a_page(send: Send) -> Send:
+    """`send` for an upload: a picture is shown, all else only saved. Gradio would show an SVG, with the scripts in it."""
+
+    async def checked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if headers.get("content-type", "").partition(";")[0] not in SHOWN:
+                headers["Content-Type"] = "application/octet-stream"
+                headers["Content-Disposition"] = "attachment"
+        await send(message)
+
+    return checked
 
 
 def _is_upload(path: Any) -> bool:

@@ -41,10 +41,9 @@ def attacked(
     photos = {os.path.basename(photo.path): photo for photo in empty_library.catalog.photos_in("present", 9)}
     contents = {name: photo.content_id for name, photo in photos.items()}
     teach(empty_library, {ATTACK: [contents["two.jpg"]], f"other {ATTACK}": [contents["three.jpg"]]})
-    for opened in (empty_library.space, empty_library.follow().space):
-        assert opened.labels is not None
-        for index in list(opened.labels) or []:
-            monkeypatch.setitem(opened.labels, index, f"{index} {ATTACK}")  # type: ignore[arg-type]
+    labels = dict(empty_library.backbone.description.labels)
+    for index in labels:
+        monkeypatch.setitem(empty_library.backbone.description.labels, index, f"{index} {ATTACK}")  # type: ignore[index]
     return empty_library, {name: photo.id for name, photo in photos.items()}
 
 
@@ -74,11 +73,11 @@ def test_no_answer_of_the_page_holds_the_attack_as_html(
     chosen = html_of(answers[1])
     for place in (
         "Photos like &lt;img",
-        "other &lt;img",
+        'class="rc-label">other &lt;img',
         'class="rc-label">&lt;img',
-        " &lt;img",
-    ):  # name, words, labels
+    ):  # a name, taught words
         assert place in chosen
+    assert re.search(r'class="rc-label">\d+ &lt;img', chosen)  # the model's labels
 
 
 def test_what_the_interface_answers_is_json_and_its_pages_no_html_of_others(
