@@ -35,7 +35,8 @@ class Searchable:
         steps = floor(log(min(self._field.shape) / SMALLEST_PX) / log(PART_STEP)) if min(self._field.shape) >= 6 else -1
         # Of its long side, all of SEARCHED_PX and less.
         self.sizes = [self.zoom / PART_STEP**n for n in range(steps + 1)]
-        parts = [shrunk(once, size * self.shape[0] / once.shape[0]) for size in self.sizes]
+        height, width = self._field.shape  # rounding may have made a part a pixel too large
+        parts = [shrunk(once, size * self.shape[0] / once.shape[0])[:height, :width] for size in self.sizes]
         self.parts = [part.shape for part in parts]
         self._part_waves = _waves(parts)
         self._spreads: OrderedDict[tuple[tuple[int, ...], ...], np.ndarray] = OrderedDict()

@@ -38,8 +38,12 @@ def unknown(_: Copy) -> None:
 )
 def test_each_criterion_by_itself(better: dict[str, Any], worse: dict[str, Any], why: str) -> None:
     keep, other = PLAIN._replace(**better), OTHER._replace(**worse)
-    in_order = sorted([keep, other], key=lambda copy: (copy.mtime_ns, len(copy.path), copy.path))
-    assert best_copy(in_order, (), unknown) == (keep, why)
+    assert best_copy([keep, other], (), unknown) == best_copy([other, keep], (), unknown) == (keep, why)
+
+
+def test_a_few_bytes_more_are_no_reason() -> None:
+    keep, other = PLAIN._replace(path="/one.jpg"), OTHER._replace(bytes=5400)
+    assert best_copy([other, keep], (), unknown) == (keep, "the shorter path")
 
 
 def test_what_shows_less_is_not_kept_though_it_has_more_pixels() -> None:

@@ -156,3 +156,12 @@ def test_a_border_is_nothing_that_the_picture_lacks() -> None:
         found = related(first, second)
         assert found is not None
         assert (found.words, found.first_share, found.second_share) == (words, 1.0, pytest.approx(1.0, abs=0.02))
+
+
+def test_pictures_of_any_proportions_are_searched() -> None:
+    noise = np.random.default_rng(0).uniform(0, 255, (192, 192)).astype(np.float32)
+    square = Searchable(noise)
+    for side in range(5, 192):
+        for shape in ((192, side), (side, 192)):
+            picture = Searchable(noise[: shape[0], : shape[1]])
+            assert all(-1.01 < fit.score < 1.01 for fit, _ in picture.holds(square) + square.holds(picture))

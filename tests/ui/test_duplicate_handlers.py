@@ -115,6 +115,9 @@ def test_the_command_lists_decides_and_takes_back(folder: Path) -> None:
     assert {photo["photo_id"] for photo in made["photos"]} == set(map(int, ids.split(",")))
     assert "keep-both" in command(folder, "--decisions").stdout
     assert document(folder, "--decide", f"undo:{ids}", "--decisions") == {"decisions": []}
+    few = document(folder, "--limit", "2")
+    assert (few["groups"], few["counts"]) == (found["groups"][:2], found["counts"])
+    assert f"... and {len(found['groups']) - 1} more." in command(folder, "--limit", "1").stdout
     words = command(folder, "--kind", group["kind"]).stdout
     assert f"keep photo {group['keep']}, because: {group['why']}." in words
     assert words.rstrip().endswith("No file was touched.")
