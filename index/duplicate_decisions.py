@@ -21,12 +21,11 @@ def decide(library: Library, verdict: str, photo_ids: Sequence[int], groups: Ite
     """
     if verdict not in VERDICTS:
         raise LibraryError(f"{verdict!r} is no decision. Expected {' or '.join(VERDICTS)}.")
-    copies = _copies(library, photo_ids)
+    copies = contents_of(library, photo_ids)
     known = any(one.verdict == verdict and one.covers(copies) for one in library.catalog.decisions())
     if known:
         return
-    asked = set(photo_ids)
-    if not any(asked <= {member.photo_id for member in group.members} for group in groups):
+    if not any(copies.keys() <= group.copies.keys() for group in groups):
         raise LibraryError(
             f"Photos {_listed(photo_ids)} are not of one group of duplicates. Decide about each group by itself; `duplicates` "
             "lists them."
@@ -40,7 +39,7 @@ def decide(library: Library, verdict: str, photo_ids: Sequence[int], groups: Ite
 
 def undo(library: Library, photo_ids: Sequence[int]) -> int:
     """Take back the decisions about all these photos; how many. Raises LibraryError where there is none."""
-    copies = _copies(library, photo_ids)
+    copies = contents_of(library, photo_ids)
     found = [one.id for one in library.catalog.decisions() if one.covers(copies)]
     if not found:
         raise LibraryError(
@@ -62,8 +61,11 @@ def decisions(library: Library) -> list[dict[str, Any]]:
     return [{"verdict": one.verdict, "decided_at": one.decided_at.isoformat(), "photos": photos(one)} for one in made]
 
 
-def _copies(library: Library, photo_ids: Sequence[int]) -> dict[int, int]:
-    """How many of the photos have each content."""
+def contents_of(library: Library, photo_ids: Sequence[int]) -> dict[int, int]:
+    """How many of the photos have each content, which is what a decision is kept for.
+
+    Raises LibraryError for fewer than two photos, and for unknown ones.
+    """
     if len(set(photo_ids)) < 2:
         raise LibraryError("A decision is about two photos or more: give their ids with commas between.")
     copies: Counter[int] = Counter()

@@ -159,8 +159,9 @@ def _kept(
 ) -> tuple[Copy, str, dict[int, Relation | None]]:
     """(the photo to keep, why, what each of the others is to it)."""
     cropped: set[int] = set()  # show clearly less than one that might have been kept
+    odd: set[int] = set()  # lie otherwise than most
     while True:
-        keep, why = sharpest(photos) if kind == BURST else best_copy(photos, cropped, detail)
+        keep, why = sharpest(photos) if kind == BURST else best_copy(photos, cropped, detail, odd)
         others = [photo.content_id for photo in photos if photo is not keep]
         found = {other: relate(keep.content_id, other) for other in others}
         less = set(cropped)
@@ -169,9 +170,11 @@ def _kept(
                 less.add(other)
             if relation is not None and relation.second_share < WHOLE <= relation.first_share:
                 less.add(keep.content_id)
-        if less == cropped:
+        turned = sum(relation is not None and relation.turned for relation in found.values())
+        lies_alone = 2 * turned > len(photos) and keep.content_id not in odd
+        if less == cropped and not lies_alone:
             return keep, why, found
-        cropped = less
+        cropped, odd = less, odd | {keep.content_id} if lies_alone else odd
 
 
 def _member(photo: Copy, relation: str) -> Member:

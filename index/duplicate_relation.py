@@ -198,9 +198,12 @@ def _edits(
     angle = degrees(atan2(fit.matrix[1, 0] - fit.matrix[0, 1], fit.matrix[0, 0] + fit.matrix[1, 1]))
     if abs(angle) > LEVEL:
         done.append(f"tilted by {abs(angle):.0f}°")
-    if shares[0] < WHOLE:
+    whole_second = WHOLE if abs(angle) <= LEVEL else TILTED  # a tilted picture has empty corners
+    if max(shares) < WHOLE and shares[1] < whole_second and not any(framed):
+        done.append(f"another part, {shares[0]:.0%} of this one in common")
+    elif shares[0] < WHOLE:
         done.append("without its border" if framed[0] else f"cropped to {shares[0]:.0%} of the picture")
-    if shares[1] < (WHOLE if abs(angle) <= LEVEL else TILTED):  # a tilted picture has empty corners
+    if shares[1] < whole_second and (shares[0] >= WHOLE or any(framed)):
         done.append("with a border" if framed[1] else "with more of the picture")
     done += _resized(first, second, fit, turn, shares)
     if (first.colour < GREY) != (second.colour < GREY):

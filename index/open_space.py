@@ -85,7 +85,9 @@ class OpenSpace:
         try:
             description = self.shared.describe(self.model)
         except RegconvError as error:
-            back = " `switch-model --back` returns to the model before it." * bool(self.shared.catalog.setting(PREVIOUS))
+            back = " `switch-model --back` returns to the model before it." * bool(
+                self.shared.catalog.setting(PREVIOUS)
+            )
             raise LibraryError(
                 f"The model of the library in {self.shared.folder} can't be had: {error} Put it back where it was, or let "
                 f"{switch_command(self.shared.folder, 'NAME')} change the library over to another.{back}"

@@ -31,8 +31,14 @@ def duplicates_text(document: dict[str, Any]) -> str:
             f"{document['without_thumbnail']} have no thumbnail and were not compared: `doctor --mend` makes it."
         )
     if document["decisions"]:
-        lines.append(f"{document['decisions']} decisions are kept: `duplicates --decisions` lists them.")
+        kept = "1 decision is" if document["decisions"] == 1 else f"{document['decisions']} decisions are"
+        lines.append(f"{kept} kept: `duplicates --decisions` lists them.")
     return "\n".join(lines)
+
+
+def partly_decided(photo_ids: list[int]) -> str:
+    """Why a group is still shown."""
+    return f"Decided about {', '.join(map(str, photo_ids))}; their group stays, for it has photos that were not named."
 
 
 def decisions_text(decisions: list[dict[str, Any]]) -> str:

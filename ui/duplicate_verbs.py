@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ui.command_line import Answer, Settings, verb
-from ui.duplicate_text import decisions_text, duplicates_text
+from ui.duplicate_text import decisions_text, duplicates_text, partly_decided
 
 KINDS = ("same-bytes", "same-pixels", "edited", "burst")
 UNDO = "undo"
@@ -40,6 +40,8 @@ def duplicates(
         if only_decisions and all(verdict == UNDO for verdict, _ in asked):
             made = decided.decisions(library)
             return Answer({"decisions": made}, decisions_text(made))
+        for _, photo_ids in asked:
+            decided.contents_of(library, photo_ids)  # what can't be decided is said before the search
         report = settings.terminal.follow(find_duplicates(library))
         assert report is not None
         for verdict, photo_ids in (one for one in asked if one[0] != UNDO):
@@ -51,7 +53,12 @@ def duplicates(
     shown = [group.as_json() for group in groups if not kinds or group.kind in kinds]
     document = _document(shown, report, len(made), kinds or KINDS)
     document["groups"] = shown[:limit]
-    return Answer(document, duplicates_text(document))
+    open_still = [ids for verdict, ids in asked if verdict != UNDO and any(_names(group, ids) for group in shown)]
+    return Answer(document, "\n".join([duplicates_text(document), *map(partly_decided, open_still)]))
+
+
+def _names(group: dict[str, Any], photo_ids: Sequence[int]) -> bool:
+    return set(photo_ids) <= {photo["photo_id"] for photo in group["photos"]}
 
 
 def _document(

@@ -96,3 +96,10 @@ def test_the_detail_of_an_enlarged_photograph_is_that_of_the_original(name: str)
 def test_the_detail_of_nothing_is_not_asked_too_much_of() -> None:
     assert 0 < detail_px(jpeg(Image.new("RGB", (400, 300)))) <= 400
     assert 0 < detail_px(jpeg(Image.new("RGB", (3, 2)))) <= 3
+
+
+def test_a_photograph_with_little_detail_was_not_enlarged_for_that() -> None:
+    """Bricks, whose mortar is all that is sharp: no camera's facts say that the large one is the original."""
+    picture = Image.open(Path(skimage.__file__).parent / "data" / "brick.png").convert("RGB")
+    assert detail_px(jpeg(picture)) == 512
+    assert detail_px(jpeg(picture.resize((170, 170)).resize((512, 512), Image.Resampling.BICUBIC))) < 200

@@ -72,6 +72,18 @@ def test_who_shows_less_is_not_kept() -> None:
     assert (found.members[0].content_id, found.why) == (1, "shows the whole picture")
 
 
+def test_who_lies_otherwise_than_most_is_not_kept_though_it_is_lossless() -> None:
+    def relate(one: int, other: int) -> Relation:
+        return Relation(EDITED, "turned by 180°" if 1 in (one, other) else "brighter", turned=1 in (one, other))
+
+    copies = {1: [copy(1, format="PNG")], 2: [copy(2)], 3: [copy(3, mtime_ns=10**9)]}
+    (found,) = grouped(EDITED, [(1, 2), (2, 3)], copies, relate, lambda _: None)
+    assert [member.content_id for member in found.members] == [2, 1, 3]
+    assert found.why.startswith("lies as most of them do")
+    (pair,) = grouped(EDITED, [(1, 2)], copies, relate, lambda _: None)
+    assert pair.members[0].content_id == 1, "of two nobody knows which one lies right"
+
+
 def test_contents_that_have_gone_meanwhile_are_in_no_group() -> None:
     assert grouped(BURST, [(1, 2)], {1: [copy(1)]}, lambda *_: LINK, lambda _: None) == []
 

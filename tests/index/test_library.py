@@ -183,7 +183,9 @@ def test_a_model_that_is_gone_is_named_with_what_helps(
 
     monkeypatch.setattr("index.open_space.describe", gone)
     library = open_library()
-    with pytest.raises(LibraryError, match=r"can't be had: no model 'colours'\. Put it back .*switch-model NAME") as error:
+    with pytest.raises(
+        LibraryError, match=r"can't be had: no model 'colours'\. Put it back .*switch-model NAME"
+    ) as error:
         library.description  # noqa: B018
     assert "--back" not in str(error.value)
     library.catalog.remember("previous_space", "7")
