@@ -15,8 +15,8 @@ import numpy as np
 
 from index.choose import EXACT_UP_TO
 from index.generations import PLACES, Generations
-from index.stored import Stored
-from index.vectors import Source, VectorIndex, float32_slices
+from index.stored import Stored, float32_slices
+from index.vectors import Source, VectorIndex
 from index.whitening import Whitening, enough, fit, is_worth_it
 
 

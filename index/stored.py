@@ -204,3 +204,10 @@ def _mapped_bytes() -> int:
     with suppress(OSError), open("/proc/self/statm") as file:
         return int(file.read().split()[2]) * mmap.PAGESIZE
     return 0
+
+
+def float32_slices(rows: np.ndarray, part: str, step: int = 8192) -> Iterator[tuple[slice, np.ndarray]]:
+    """Slices of a shard's rows with their float32 (n, width) vectors, so that a large shard is never whole in memory."""
+    for start in range(0, len(rows), step):
+        where = slice(start, min(start + step, len(rows)))
+        yield where, rows[part][where].astype(np.float32)

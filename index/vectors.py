@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -295,10 +295,3 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     vectors = np.array(vectors, np.float32, order="C")
     faiss.normalize_L2(vectors)
     return vectors
-
-
-def float32_slices(rows: np.ndarray, part: str, step: int = 8192) -> Iterator[tuple[slice, np.ndarray]]:
-    """Slices of a shard's rows with their float32 (n, width) vectors, so that a large shard is never whole in memory."""
-    for start in range(0, len(rows), step):
-        where = slice(start, min(start + step, len(rows)))
-        yield where, rows[part][where].astype(np.float32)

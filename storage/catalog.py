@@ -21,7 +21,7 @@ from storage.named import NamedRows
 from storage.records import Batch, FileStamp, Filter, JobRecord, PhotoRecord, ProbeRecord, Seen
 from storage.relations import Relations
 from storage.spaces import Spaces
-from storage.tables import GONE, PRESENT, UNREADABLE, Label, Photo, Setting, Space, Vector
+from storage.tables import GONE, PRESENT, UNREADABLE, Photo, Setting, Space, Vector
 from storage.vector_rows import VectorRows
 
 # By catalogue, the jobs of this process whose end is not written yet: (state, report) by id.
@@ -199,14 +199,6 @@ class Catalog(VectorRows, NamedRows, Listings, Spaces, Decisions, Fingerprints, 
         statement = queries.photos().where(Photo.state == state, Photo.id > after).order_by(Photo.id).limit(limit)
         with reading(self.engine) as connection:
             return [PhotoRecord(*row) for row in connection.execute(statement)]
-
-    def labels(self, content_id: int, space_id: int) -> list[tuple[int, float]]:
-        """(label index, probability), the most likely first."""
-        statement = select(Label.label_index, Label.score).where(
-            Label.content_id == content_id, Label.space_id == space_id
-        )
-        with reading(self.engine) as connection:
-            return [(row[0], row[1]) for row in connection.execute(statement.order_by(Label.rank))]
 
     def counts(self, space_id: int | None) -> dict[str, int]:
         """Photos by state, and how many present photos have a vector in the space."""

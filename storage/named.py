@@ -17,6 +17,14 @@ class NamedRows:
 
     engine: Engine
 
+    def labels(self, content_id: int, space_id: int) -> list[tuple[int, float]]:
+        """(label index, probability), the most likely first."""
+        statement = select(Label.label_index, Label.score).where(
+            Label.content_id == content_id, Label.space_id == space_id
+        )
+        with reading(self.engine) as connection:
+            return [(row[0], row[1]) for row in connection.execute(statement.order_by(Label.rank))]
+
     def labelled(
         self, labels: Collection[int], space_id: int, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

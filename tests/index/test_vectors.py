@@ -11,7 +11,8 @@ import pytest
 
 from index.choose import EXACT
 from index.errors import IndexMismatch
-from index.vectors import VectorIndex, float32_slices
+from index.stored import float32_slices
+from index.vectors import VectorIndex
 
 DIM = 24
 

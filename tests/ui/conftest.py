@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import skimage
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from index.job import index_folder
@@ -125,3 +126,16 @@ def empty_server(empty_library: Library) -> Iterator[str]:
     """The address of a running server of a library without photos."""
     with serving(empty_library) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def client(library: Library) -> Iterator[TestClient]:
+    """Talks to the application without a network between."""
+    with TestClient(build_app(library)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def cat(photo_folder: Path) -> bytes:
+    """The bytes of a photograph of a cat."""
+    return (photo_folder / "chelsea.jpg").read_bytes()
