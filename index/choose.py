@@ -14,11 +14,13 @@ MEMORY_SHARE = 0.5  # of what is free on the GPU: the rest is for the network
 EXACT_UP_TO = 20_000
 # One bit a number tells too little where there are few numbers: those get a byte each.
 NARROW = 128
-CODES_MS = 10e-6  # of one core, for a candidate of 512 numbers, measured; grows with the width
+# Of one core, for each code, measured; grows with the width: of a bit a number for 512 of them, of a byte for NARROW.
+CODES_MS, CODES_BY_BYTES_MS = 10e-6, 13e-6
 LATENCY_MS = 5.0
 LISTS_PER_ROOT = 4  # lists for sqrt(count) vectors, by FAISS' guidelines
 PROBES = 128
-CANDIDATES = 200  # at a width of 512: the fewer numbers, the rougher the codes' order
+CANDIDATES = 200  # of codes of a bit a number at a width of 512: the fewer numbers, the rougher the codes' order
+CANDIDATES_BY_BYTES = 100  # of codes of a byte a number, whose order is nearly right
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def choose(count: int, dim: int, *, gpu_memory: int | None, latency_ms: float = 
         return EXACT
     if gpu_memory is not None and count * dim * 2 <= gpu_memory * MEMORY_SHARE:
         return replace(as_codes(dim), gpu=True)
-    if count * CODES_MS * dim / 512 <= latency_ms:
+    if count * _code_ms(dim) <= latency_ms:
         return as_codes(dim)
     return in_lists(dim, 2 ** round(math.log2(LISTS_PER_ROOT * math.sqrt(count))))
 
@@ -74,8 +76,12 @@ def in_lists(dim: int, lists: int) -> Choice:
     return Choice("lists", factory, candidates=_candidates(dim), lists=lists, probes=min(lists, PROBES))
 
 
+def _code_ms(dim: int) -> float:
+    return CODES_BY_BYTES_MS * dim / NARROW if dim <= NARROW else CODES_MS * dim / 512
+
+
 def _candidates(dim: int) -> int:
-    return max(CANDIDATES, CANDIDATES * 512 // dim)
+    return CANDIDATES_BY_BYTES if dim <= NARROW else max(CANDIDATES, CANDIDATES * 512 // dim)
 
 
 def _code(dim: int) -> str:
