@@ -136,7 +136,7 @@ def main(cache: Path, model: str, more: Sequence[str]) -> None:
             spread[LIKE[0]], key=lambda one: max(spread[k][one] for k in kinds) - min(spread[k][one] for k in kinds)
         )
         click.echo(f"| class, precision@10 | {' | '.join(kinds)} |\n|---|{'--:|' * len(kinds)}")
-        for one in widest[::-1][:10]:
+        for one in widest[::-1]:
             click.echo(f"| {one} | " + " | ".join(f"{spread[kind][one]:.0%}" for kind in kinds) + " |")
 
 

@@ -210,7 +210,7 @@ class _Workers:
         if self._closed:
             raise DecoderClosed("this decoder is closed")
         if self._pool is None:
-            context: Any = _clean_context()
+            context: Any = clean_context()
             self._pool = ProcessPool(
                 self._count, initializer=start_worker, initargs=(self._memory_mb,), context=context
             )
@@ -248,7 +248,7 @@ def _how_it_ended(code: int) -> str:
     return f"crashed the process that decoded it ({name})"
 
 
-def _clean_context() -> Any:
+def clean_context() -> Any:
     """A way to start processes that takes nothing over from this one, torch and its threads least of all."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

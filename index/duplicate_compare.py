@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from index.decode import _clean_context
+from index.decode import clean_context
 from index.decode_worker import start_worker
 from index.duplicate_relation import Relation, Small, related, same_pixels, similar
 from storage.thumbnails import ThumbnailStore
@@ -68,7 +68,7 @@ class Comparer:
         try:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
-                    self.workers, mp_context=_clean_context(), initializer=start_worker, initargs=(MEMORY_MB,)
+                    self.workers, mp_context=clean_context(), initializer=start_worker, initargs=(MEMORY_MB,)
                 )
             return [answer for piece in self._pool.map(_compare, pieces) for answer in piece]
         except BrokenProcessPool:  # the system ended one, perhaps for want of memory

@@ -103,11 +103,6 @@ def pair_map(
     )
 
 
-def pooled_vector(x: np.ndarray, pooling: Pooling | None = None) -> Doubles:
-    """The pooled vector, float64 (c,), of a map (c, h, w)."""
-    return _summed(*contributions(x, pooling))
-
-
 def contributions(x: np.ndarray, pooling: Pooling | None = None) -> tuple[Doubles, Doubles]:
     """What every cell of a map (c, h, w) adds to its pooled vector, float64 (c, h, w), and what no cell does, (c,)."""
     cells = x.astype(np.float64) / (x.shape[1] * x.shape[2])

@@ -17,7 +17,8 @@ import index.duplicate_pairs as pairs
 import index.duplicates as duplicates
 import index.open_space
 from index.doctor import examine
-from index.duplicate_decisions import undo
+from index.duplicate_decisions import decide, undo
+from index.duplicate_groups import undecided
 from index.duplicates import COMPARING, find_duplicates
 from index.library import Library
 from storage.errors import ReadOnly
@@ -205,6 +206,8 @@ def test_another_model_compares_by_its_vectors_alone(
     library: Library, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups, _ = find(library)
+    decided = list(find_duplicates(library))[-1].report["groups"][0]
+    decide(library, "keep-both", [member.photo_id for member in decided.members], [decided])
     monkeypatch.setattr(index.open_space, "describe", two_models.describe)
     monkeypatch.setattr(index.open_space, "load_backbone", two_models.load_backbone)
     first = library.space_id
@@ -216,6 +219,8 @@ def test_another_model_compares_by_its_vectors_alone(
     assert find(switched)[0] >= {one for one in groups if one[0] == "same-pixels"}
     assert find(switched)[1] == 0
     assert set(switched.catalog.fingerprints(duplicates.VERSION)["compared_in"]) == {switched.space_id}
+    found = list(find_duplicates(switched))[-1].report["groups"]
+    assert len(undecided(found, switched.catalog.decisions())) == len(found) - 1, "what was decided outlives the model"
 
 
 def test_where_nothing_can_be_kept_the_answer_is_the_same(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from regconv.backbone import load_backbone
 from regconv.cell_geometry import cell_grids
-from regconv.similarity_maps import Pooling, Turn, pair_map, pooled_vector, similarity_maps
+from regconv.similarity_maps import Pooling, Turn, contributions, pair_map, similarity_maps
 
 NETWORKS = [
     ("regnet-x", {}),
@@ -160,7 +160,8 @@ class TestNetworks:
         x, y = wide.last_hidden_state[0].numpy(), square.last_hidden_state[1].numpy()
         assert x.shape != y.shape
         pooling = backbone.pooling
-        assert np.abs(pooled_vector(x, pooling) - pooled[0]).max() < 1e-12
+        cells, constant = contributions(x, pooling)
+        assert np.abs(cells.sum(axis=(1, 2)) + constant - pooled[0]).max() < 1e-12
         found = similarity_maps(x, y, pooling)
         for one, constant in zip((found.first, found.second), found.constants, strict=True):
             assert abs(one.sum() + constant - cosine(*pooled)) < 1e-12
