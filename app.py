@@ -1,4 +1,4 @@
-"""RegConv's entry point: no argument starts the web page; one subcommand a verb (design.md section 5, ui/*_verbs.py).
+"""RegConv's entry point: no argument starts the web page; one subcommand a verb (design.md section 5, ui/verbs/).
 
 The only file that prints and exits. Worker processes import it again, so everything heavy is imported where it is used.
 """
@@ -16,22 +16,14 @@ from typing import Any
 
 import click
 
-from ui import duplicate_verbs, library_verbs, model_verbs, search_verbs, seeing_verbs, switch_verbs, terminal
-from ui.command_line import COULD_NOT, DONE, Answer, cli
+from ui import terminal
+from ui.verbs import duplicates, library, models, search, seeing, switch
+from ui.verbs.command_line import COULD_NOT, DONE, Answer, cli
 
 WRONG_USAGE, INTERRUPTED, TERMINATED = 2, 130, 143
 LOG_EVERY_S = 5
 
-__all__ = [
-    "cli",
-    "duplicate_verbs",
-    "library_verbs",
-    "main",
-    "model_verbs",
-    "search_verbs",
-    "seeing_verbs",
-    "switch_verbs",
-]
+__all__ = ["cli", "duplicates", "library", "main", "models", "search", "seeing", "switch"]  # verbs add themselves
 
 
 class Console:

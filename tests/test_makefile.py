@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import app
 from index.errors import LibraryError
-from ui import library_verbs
+from ui.verbs import library as library_verbs
 
 ROOT = Path(__file__).resolve().parent.parent
 TELLS = '#!/bin/sh\nfor argument in "$@"; do printf "%s\\n" "$argument"; done\n'

@@ -24,13 +24,14 @@ from index.gpu import faiss_device
 from index.library import Library
 from index.runner import Runner
 from regconv.errors import RegconvError, UnreadableImage
-from ui.api import add_api
+from ui.api.routes import add_api
+from ui.context import PageContext
 from ui.guard import Guard
 from ui.handlers import model_name
 from ui.page import build_page
 from ui.page_routes import PageRoutes
 from ui.password import hashed, kept
-from ui.theme import STYLE, theme
+from ui.theme import STYLES, theme
 
 UPLOAD_BYTES = 128 << 20  # of one upload; scans and panoramas are well below
 KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
@@ -73,10 +74,11 @@ def build_app(
     app.state.names = frozenset(names)
     _add_photos(app, library)
     _add_health(app, library)
-    add_api(app, library, runner or Runner(library))
-    page = build_page(library, runner or Runner(library))
+    context = PageContext.of(library, runner)
+    add_api(app, context)
+    page = build_page(context)
     gr.mount_gradio_app(
-        app, page, path="/", theme=theme(), css_paths=[STYLE], footer_links=[], run_history=False, ssr_mode=False,
+        app, page, path="/", theme=theme(), css_paths=STYLES, footer_links=[], run_history=False, ssr_mode=False,
         pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=UPLOAD_BYTES, show_error=True,
         blocked_paths=[str(library.folder)],
     )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE = Path(__file__).with_name("style.css")
+STYLES = [Path(__file__).with_name("style.css"), *sorted((Path(__file__).parent / "tabs").glob("*.css"))]
 
 # Plum, the middle of the maps' own ramp.
 PLUM = gr.themes.Color(

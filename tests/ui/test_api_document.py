@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from index.library import Library
-from index.runner import Runner
-from ui.api import add_api
+from ui.api.routes import add_api
+from ui.context import PageContext
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -21,7 +21,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 @pytest.fixture(scope="module")
 def client(library: Library) -> Iterator[TestClient]:
     app = FastAPI(title="RegConv", docs_url=None, redoc_url=None)
-    add_api(app, library, Runner(library))
+    add_api(app, PageContext.of(library))
     with TestClient(app) as client:
         yield client
 

@@ -11,8 +11,8 @@ import pytest
 
 from index.library import Library
 from tests.ui.api_answers import refused
-from ui import api_pictures
-from ui.api_turns import PER_CLIENT, QUEUE
+from ui.api import pictures as api_pictures
+from ui.api.turns import PER_CLIENT, QUEUE
 
 
 def test_a_flooding_client_starves_nobody(

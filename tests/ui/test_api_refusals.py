@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 
 from index.library import Library
 from tests.ui.api_answers import refused
-from ui import api_pictures, api_route
+from ui.api import pictures as api_pictures
+from ui.api import route as api_route
 from ui.handlers import Machine
 from ui.server import build_app
 
@@ -89,7 +90,7 @@ def test_without_a_network_nothing_is_looked_at(
     client: TestClient, cat: bytes, photo_ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = Machine("starter", "", "", "cpu", "The model in /home/me/models/mine is not there.")
-    monkeypatch.setattr("ui.api_uploads.machine", lambda _: lost)
+    monkeypatch.setattr("ui.api.uploads.machine", lambda _: lost)
     words = refused(client.post("/api/look", files={"file": ("x", cat)}), 503)
     assert words == "The model in mine is not there."
     stored = client.post("/api/search", data={"photos": [photo_ids["moon.jpg"]]})

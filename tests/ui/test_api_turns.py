@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from ui.api_turns import TooMany, Turns
+from ui.api.turns import TooMany, Turns
 
 
 async def settled() -> None:

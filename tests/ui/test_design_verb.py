@@ -15,7 +15,7 @@ import app
 from regconv.complexity import complexity
 from regconv.configuration import RegNetConfig
 from regconv.design_space import PUBLISHED_DESIGNS, Design
-from ui.designs import read_design
+from ui.verbs.designs import read_design
 
 NUMBERS = "depth=21,w_0=80,w_a=42.63,w_m=2.66,group_width=24"
 

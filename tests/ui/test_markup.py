@@ -8,6 +8,7 @@ from ui import markup
 from ui.handlers import Hit, Lesson, LookResult, Machine, Unreadable
 from ui.job_words import JobView
 from ui.maps import stage_sheet
+from ui.tabs import library_markup, look_markup
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&${1}\udcff"
 
@@ -44,18 +45,20 @@ def hostile_result() -> LookResult:
 PIECES = {
     "header": lambda: markup.header(Machine(HOSTILE, HOSTILE, HOSTILE, HOSTILE), HOSTILE),
     "header with a problem": lambda: markup.header(Machine("", "", "", "", HOSTILE), None),
-    "labels": lambda: markup.labels(hostile_result()),
-    "own labels": lambda: markup.own_labels([(None, 0.6), (HOSTILE, 0.4)]),
-    "lesson": lambda: markup.lesson(Lesson(HOSTILE)),
-    "refused lesson": lambda: markup.lesson(Lesson(problem=HOSTILE)),
-    "neighbours": lambda: markup.neighbours(hostile_result()),
-    "no neighbours": lambda: markup.neighbours(LookResult(HOSTILE, problem=HOSTILE, hint=HOSTILE)),
-    "stages": lambda: markup.stages(hostile_result()),
-    "no stages": lambda: markup.stages(LookResult(HOSTILE, hits=[Hit(1, "", 0)], problem=HOSTILE)),
-    "stage places": lambda: markup.stages(None, [HOSTILE]),
-    "job": lambda: markup.job(JobView(True, HOSTILE, 0.5, [HOSTILE], HOSTILE)),
-    "ended job": lambda: markup.job(JobView(False, HOSTILE, None, [HOSTILE], None, HOSTILE, 0, [(HOSTILE, HOSTILE)])),
-    "unreadable": lambda: markup.unreadable([Unreadable(HOSTILE, HOSTILE)], 300),
+    "labels": lambda: look_markup.labels(hostile_result()),
+    "own labels": lambda: look_markup.own_labels([(None, 0.6), (HOSTILE, 0.4)]),
+    "lesson": lambda: look_markup.lesson(Lesson(HOSTILE)),
+    "refused lesson": lambda: look_markup.lesson(Lesson(problem=HOSTILE)),
+    "neighbours": lambda: look_markup.neighbours(hostile_result()),
+    "no neighbours": lambda: look_markup.neighbours(LookResult(HOSTILE, problem=HOSTILE, hint=HOSTILE)),
+    "stages": lambda: look_markup.stages(hostile_result()),
+    "no stages": lambda: look_markup.stages(LookResult(HOSTILE, hits=[Hit(1, "", 0)], problem=HOSTILE)),
+    "stage places": lambda: look_markup.stages(None, [HOSTILE]),
+    "job": lambda: library_markup.job(JobView(True, HOSTILE, 0.5, [HOSTILE], HOSTILE)),
+    "ended job": lambda: library_markup.job(
+        JobView(False, HOSTILE, None, [HOSTILE], None, HOSTILE, 0, [(HOSTILE, HOSTILE)])
+    ),
+    "unreadable": lambda: library_markup.unreadable([Unreadable(HOSTILE, HOSTILE)], 300),
     "problem": lambda: markup.problem(HOSTILE + "\n" + HOSTILE),
 }
 
@@ -71,7 +74,7 @@ def test_hostile_words_stay_words(piece: str):
 
 
 def test_neighbours_are_buttons_with_id_score_and_link_but_never_a_path():
-    source = markup.neighbours(LookResult("q.jpg", hits=[Hit(12, "a.jpg", 0.98765)]))
+    source = look_markup.neighbours(LookResult("q.jpg", hits=[Hit(12, "a.jpg", 0.98765)]))
     assert 'data-photo="12"' in source
     assert 'src="/photos/12/thumbnail"' in source
     assert 'loading="lazy"' in source
@@ -81,22 +84,22 @@ def test_neighbours_are_buttons_with_id_score_and_link_but_never_a_path():
 
 
 def test_bars_carry_the_probability_in_words_and_as_length():
-    source = markup.labels(LookResult("q", [("tabby cat", 0.4321)]))
+    source = look_markup.labels(LookResult("q", [("tabby cat", 0.4321)]))
     assert "tabby cat" in source
     assert "43.2%" in source
     assert "width:43.2%" in source
 
 
 def test_places_take_as_much_room_as_results():
-    assert markup.neighbours(None).count("<li") == 12
-    assert markup.labels(None).count("<li") == 5
-    assert markup.stages(None, ["input", "stem", "stage 1"]).count("<figure") == 3
+    assert look_markup.neighbours(None).count("<li") == 12
+    assert look_markup.labels(None).count("<li") == 5
+    assert look_markup.stages(None, ["input", "stem", "stage 1"]).count("<figure") == 3
 
 
 def test_an_approximate_answer_says_so():
     hits = [Hit(1, "a", 0.5)]
-    assert "approximately" in markup.neighbours(LookResult("q", hits=hits, exact=False))
-    assert "approximately" not in markup.neighbours(LookResult("q", hits=hits))
+    assert "approximately" in look_markup.neighbours(LookResult("q", hits=hits, exact=False))
+    assert "approximately" not in look_markup.neighbours(LookResult("q", hits=hits))
 
 
 def test_what_works_and_the_note_are_on_the_page():
@@ -110,22 +113,22 @@ def test_what_works_and_the_note_are_on_the_page():
 
 def test_progress_has_a_value_only_where_the_total_is_known():
     assert re.search(
-        r"<progress [^>]*value=\"0.2500\"", markup.job(JobView(True, "Reading pictures", 0.25, ["1 of 4"]))
+        r"<progress [^>]*value=\"0.2500\"", library_markup.job(JobView(True, "Reading pictures", 0.25, ["1 of 4"]))
     )
-    assert "value=" not in markup.job(JobView(True, "Looking for pictures", None))
+    assert "value=" not in library_markup.job(JobView(True, "Looking for pictures", None))
 
 
 def test_a_long_list_of_unreadable_files_says_how_long():
-    source = markup.unreadable([Unreadable("/a", "is empty")], 1234)
+    source = library_markup.unreadable([Unreadable("/a", "is empty")], 1234)
     assert "Unreadable files (1,234)" in source
     assert "The first 1 of 1,234." in source
-    assert markup.unreadable([], 0) == ""
+    assert library_markup.unreadable([], 0) == ""
 
 
 def test_taught_words_stand_apart_and_none_of_these_is_said():
-    assert markup.own_labels([]) == ""
-    source = markup.own_labels([(None, 0.6), ("cat", 0.4)])
+    assert look_markup.own_labels([]) == ""
+    source = look_markup.own_labels([(None, 0.6), ("cat", 0.4)])
     assert re.findall(r'rc-label">(.*?)<', source) == ["none of these", "cat"]
     assert "Your words" in source
-    assert 'role="alert"' not in markup.lesson(Lesson("cat: 1 photo."))
-    assert 'role="alert"' in markup.lesson(Lesson(problem="no"))
+    assert 'role="alert"' not in look_markup.lesson(Lesson("cat: 1 photo."))
+    assert 'role="alert"' in look_markup.lesson(Lesson(problem="no"))

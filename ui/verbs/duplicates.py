@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ui.command_line import Answer, Settings, verb
-from ui.duplicate_text import decisions_text, duplicates_text, partly_decided
+from ui.verbs.command_line import Answer, Settings, verb
+from ui.verbs.duplicate_text import decisions_text, duplicates_text, partly_decided
 
 KINDS = ("same-bytes", "same-pixels", "edited", "burst")
 UNDO = "undo"

@@ -14,7 +14,7 @@ from fastapi import UploadFile
 
 from index.library import Library
 from regconv.image_formats import HEAD_BYTES, looks_like_image
-from ui.api_route import Refused, without_folders
+from ui.api.route import Refused, without_folders
 from ui.handlers import machine
 
 NAME_LENGTH = 120

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ui import terminal
-from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
+from ui.verbs.command_line import COULD_NOT, DONE, Answer, Settings, verb
 
 if TYPE_CHECKING:
     from regconv.certificate import Certificate, Step
@@ -196,7 +196,7 @@ def models(settings: Settings, design: str | None, size: int | None, out: str | 
 
 
 def _design(text: str, size: int, out: str | None) -> Answer:
-    from ui.designs import design_document, read_design
+    from ui.verbs.designs import design_document, read_design
 
     if out is not None and not out.lower().endswith(".png"):
         raise click.UsageError(f"--out got {out}, expected the name of a .png file")
@@ -205,7 +205,7 @@ def _design(text: str, size: int, out: str | None) -> Answer:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--design") from error
     if out is not None:
-        from ui.plots import design_plot
+        from ui.verbs.plots import design_plot
 
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         design_plot(document, Path(out))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ui import terminal
-from ui.command_line import Answer, Settings, verb
 from ui.filter_options import narrowed
+from ui.verbs.command_line import Answer, Settings, verb
 
 if TYPE_CHECKING:
     from index.chance import Chance

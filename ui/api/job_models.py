@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from ui.api_models import Name, PhotoId
+from ui.api.models import Name, PhotoId
 
 
 class JobStart(BaseModel):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ui import seeing_text
-from ui.command_line import Answer, Settings, verb
 from ui.filter_options import narrowed
+from ui.verbs import seeing_text
+from ui.verbs.command_line import Answer, Settings, verb
 
 if TYPE_CHECKING:
     from index.why import PartWhy

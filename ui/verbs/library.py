@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from ui import terminal
-from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
+from ui.verbs.command_line import COULD_NOT, DONE, Answer, Settings, verb
 
 if TYPE_CHECKING:
     from index.library import Library

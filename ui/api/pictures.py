@@ -13,7 +13,7 @@ from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 from index.library import Library
 from index.look import Look, look_at
 from regconv.errors import UnreadableImage
-from ui.api_models import (
+from ui.api.models import (
     Cell,
     Label,
     LookAnswer,
@@ -24,8 +24,8 @@ from ui.api_models import (
     StageShape,
     WhyAnswer,
 )
-from ui.api_route import Refused, WorkRoute, refusals
-from ui.api_uploads import in_words, must_do, must_know, must_see, uploaded
+from ui.api.route import Refused, WorkRoute, refusals
+from ui.api.uploads import in_words, must_do, must_know, must_see, uploaded
 from ui.filter_options import FORMATS
 from ui.handlers import LookResult, look_at_photo, look_at_upload
 from ui.maps import encoded, stage_picture

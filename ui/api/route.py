@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from index.decode import DecoderClosed
 from index.errors import LibraryError
 from regconv.errors import RegconvError, UnreadableImage
-from ui.api_models import Problem
-from ui.api_turns import WAIT_S, TooMany, Turns
+from ui.api.models import Problem
+from ui.api.turns import WAIT_S, TooMany, Turns
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ _LINE, _STEPS, _BANDS = "#b5482a", "#1f5673", ("#eef3f6", "#ffffff")
 
 
 def design_plot(document: dict[str, Any], path: Path) -> None:
-    """Writes a PNG of `ui.designs.design_document`: widths over blocks, the line that they follow, the stages."""
+    """Writes a PNG of `ui.verbs.designs.design_document`: widths over blocks, the line that they follow, the stages."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from index.duplicate_groups import KINDS
-from ui.api_job_models import Decision, Done, DuplicateGroup, DuplicatesAnswer, GroupPhoto, Undo
-from ui.api_pictures import MOST_SHOWN
-from ui.api_route import PlainRoute, Refused, refusals
-from ui.api_uploads import in_words, must_do, must_know
+from ui.api.job_models import Decision, Done, DuplicateGroup, DuplicatesAnswer, GroupPhoto, Undo
+from ui.api.pictures import MOST_SHOWN
+from ui.api.route import PlainRoute, Refused, refusals
+from ui.api.uploads import in_words, must_do, must_know
 from ui.duplicate_handlers import (
     DuplicateSearch,
     GroupView,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ui import switch_text
-from ui.command_line import COULD_NOT, DONE, Answer, Settings, verb
+from ui.verbs.command_line import COULD_NOT, DONE, Answer, Settings, verb
 
 
 @verb

@@ -1,6 +1,6 @@
 """The library over HTTP: the page's handlers as typed routes below /api/, described in /openapi.json and on /api/ itself.
 
-Errors are {"error": words} with the status that fits. Whoever asks for much work waits in turn (api_turns).
+Errors are {"error": words} with the status that fits. Whoever asks for much work waits in turn (ui/api/turns.py).
 """
 
 from __future__ import annotations
@@ -9,29 +9,28 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Match
 
-from index.library import Library
-from index.runner import Runner
-from ui.api_duplicates import duplicate_routes
-from ui.api_library import doctor_routes, job_routes, overview_routes, photo_routes
-from ui.api_page import api_page
-from ui.api_pictures import picture_routes
-from ui.api_route import PhotoTurns
-from ui.api_turns import LIGHT, Turns
-from ui.duplicate_handlers import DuplicateSearch
+from ui.api.duplicates import duplicate_routes
+from ui.api.library import doctor_routes, job_routes, overview_routes, photo_routes
+from ui.api.page import api_page
+from ui.api.pictures import picture_routes
+from ui.api.route import PhotoTurns
+from ui.api.turns import LIGHT, Turns
+from ui.context import PageContext
 
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
 
-def add_api(app: FastAPI, library: Library, runner: Runner) -> None:
+def add_api(app: FastAPI, context: PageContext) -> None:
     """Add the interface of one library to an application, before anything is mounted on the rest of its paths."""
+    library = context.library
     app.state.turns, app.state.light_turns = Turns(), Turns(**LIGHT)
     app.add_middleware(PhotoTurns, turns=app.state.light_turns)
     for router in (
         picture_routes(library),
         photo_routes(library),
         overview_routes(library),
-        duplicate_routes(DuplicateSearch(library)),
-        job_routes(library, runner),
+        duplicate_routes(context.duplicates),
+        job_routes(library, context.runner),
         doctor_routes(library),
     ):
         app.include_router(router)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query
 from index.doctor import CHECKS, examine
 from index.library import Library
 from index.runner import Runner
-from ui.api_job_models import (
+from ui.api.job_models import (
     DoctorAnswer,
     FailedFile,
     HealthCheck,
@@ -21,7 +21,7 @@ from ui.api_job_models import (
     SkippedFolder,
     Space,
 )
-from ui.api_models import (
+from ui.api.models import (
     ChannelAnswer,
     ChannelPhoto,
     Label,
@@ -31,9 +31,9 @@ from ui.api_models import (
     Word,
     WordsAnswer,
 )
-from ui.api_pictures import MOST_SHOWN, PhotoNumber
-from ui.api_route import PlainRoute, Refused, WorkRoute, refusals, without_folders
-from ui.api_uploads import in_words, must_do, must_know
+from ui.api.pictures import MOST_SHOWN, PhotoNumber
+from ui.api.route import PlainRoute, Refused, WorkRoute, refusals, without_folders
+from ui.api.uploads import in_words, must_do, must_know
 from ui.handlers import start_job
 from ui.job_words import job_view
 from ui.search_handlers import words

@@ -1,0 +1,40 @@
+"""What the tabs of the page share: pieces of HTML that answer to clicks, and how events are sent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+# Quick answers do not wait behind pictures that are being looked at.
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+WORK: dict[str, Any] = {"concurrency_limit": 2, "api_visibility": "private"}  # of each kind, so many at a time
+
+_EVENTS = Path(__file__).with_name("events.js").read_text()
+
+
+def script(name: str) -> str:
+    """A tab's JavaScript: the file of that name in this folder."""
+    return Path(__file__).with_name(name).read_text()
+
+
+def html(value: str, elem_id: str, **options: Any) -> gr.HTML:
+    """A piece of HTML that is only shown."""
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, **{"js_on_load": None, **options})
+
+
+def live_html(value: str, elem_id: str, *events: str, **options: Any) -> gr.HTML:
+    """A piece of HTML whose buttons with data-event="name" send that one of `events` (`piece.name(…)` listens), with their data-*.
+
+    The listener reads them from gr.EventData with `number`: everything that comes from a browser is a text, and may be any.
+    """
+    return html(value, elem_id, js_on_load=f"const EVENTS = {json.dumps(events)};\n{_EVENTS}", **options)
+
+
+def number(event: gr.EventData, name: str) -> int | None:
+    """A whole number that an event brings, None where it brings none."""
+    value = event._data.get(name) if isinstance(event._data, dict) else None
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
