@@ -13,9 +13,11 @@ import pytest
 import skimage
 from fastapi.testclient import TestClient
 from PIL import Image
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from index.job import index_folder
 from index.library import Library
+from tests.ui.page_in_browser import ARGUMENTS, CHROMIUM, PATIENCE_MS, Watched
 from ui.server import build_app, serve
 
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "retina.jpg", "moon.png")
@@ -139,3 +141,24 @@ def client(library: Library) -> Iterator[TestClient]:
 def cat(photo_folder: Path) -> bytes:
     """The bytes of a photograph of a cat."""
     return (photo_folder / "chelsea.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None, "CI has no chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A page; at the end nothing was asked of another host, and nothing went wrong."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        watched = Watched(context.new_page())
+        yield watched
+        assert watched.hosts == {"127.0.0.1"}
+        assert watched.complaints == []

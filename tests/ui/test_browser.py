@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from index.job import index_folder
 from index.library import Library
+from tests.ui.page_in_browser import MARKS, Watched
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-PATIENCE_MS = 45_000
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),  # of Gradio's own use of pandas
-    pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="chromium is not installed"),
-]
-
-
-class Watched:
-    """A page, the hosts that it asked, and what it complained about."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.hosts: set[str] = set()
-        self.complaints: list[str] = []
-        page.on("request", lambda request: self._asked(request.url))
-        page.on("console", lambda message: self._said(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _asked(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("data", "blob"):
-            self.hosts.add(parts.hostname or url)
-
-    def _said(self, kind: str, words: str) -> None:
-        if kind == "error":
-            self.complaints.append(words)
-
-    def open(self, address: str) -> None:
-        self.page.goto(address)
-        expect(self.page.locator("#neighbours h2")).to_be_visible()
-
-    def upload(self, file: Path) -> None:
-        self.page.set_input_files("#query input[type=file]", file)
-
-    def title(self) -> str:
-        return self.page.locator("#neighbours h2").inner_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    assert CHROMIUM is not None, "CI has no chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    """A page; at the end nothing was asked of another host, and nothing went wrong."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        context.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        watched = Watched(context.new_page())
-        yield watched
-        assert watched.hosts == {"127.0.0.1"}
-        assert watched.complaints == []
+pytestmark = MARKS
 
 
 def test_a_picture_shows_labels_maps_and_neighbours_and_a_click_goes_on(
