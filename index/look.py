@@ -53,11 +53,12 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Example:
-    """One picture of a query: its vector (d,) for each part, and its content where it is of the library."""
+    """One picture of a query: its vector (d,) for each part, its content where it is of the library, how much it counts."""
 
     vectors: Mapping[str, np.ndarray]
     content_id: int | None = None
     space: str | None = None  # the key of the space that the vectors are of; None where nobody says
+    weight: float = 1.0  # beside the query's other pictures, above zero
 
 
 def must_be_of(space: str, examples: Iterable[Example]) -> None:

@@ -134,6 +134,7 @@ def find_similar(
 ) -> Answer:
     """The k photos most like the `plus` pictures and least like the `minus` ones (`example_of_file`, `example_of_photo`).
 
+    Each counts by its `weight`: compared with is the weighted sum of their vectors of unit length, the minus ones' taken away.
     `weights` says how much each part counts (the pooled part alone by default), `where` which photos may be found, `names`
     what all of them must be called (`index.words.named`), `within` the ids of those that may (of all by default), `without`
     which contents to leave out. Photos that are gone are never found; copies of one content follow each other.
@@ -141,6 +142,8 @@ def find_similar(
     if not plus:
         raise LibraryError("A search needs at least one picture to be like; --minus only takes away from it.")
     must_be_of(library.space.key, (*plus, *minus))
+    if not all(0 < example.weight < math.inf for example in (*plus, *minus)):
+        raise LibraryError("A picture of a query counts by a number above zero; --minus takes away.")
     weights = weights or {library.space.pooled: 1.0}
     asked = [_asked(library.index(part), part, weight, plus, minus) for part, weight in weights.items()]
     total = len(asked[0].index)
@@ -174,7 +177,8 @@ def nearest_contents(
 
 def _asked(index: VectorIndex, part: str, weight: float, plus: Sequence[Example], minus: Sequence[Example]) -> _Asked:
     compared = index.compared(np.stack([example.vectors[part] for example in (*plus, *minus)]))
-    total = compared[: len(plus)].sum(axis=0) - compared[len(plus) :].sum(axis=0)
+    signed = [example.weight for example in plus] + [-example.weight for example in minus]
+    total = np.array(signed, np.float32) @ compared
     length = float(np.linalg.norm(total))
     if length < 1e-6:
         raise LibraryError("Nothing is left to search for: the pictures cancel each other, or show nothing at all.")

@@ -15,6 +15,7 @@ from storage import jobs, marks, queries, read_only, storing
 from storage.database import chunks, now, open_engine, reading, writing
 from storage.decisions import Decisions
 from storage.errors import CatalogError
+from storage.facets import Facets
 from storage.fingerprints import Fingerprints
 from storage.listings import Listings
 from storage.named import NamedRows
@@ -28,7 +29,7 @@ from storage.vector_rows import VectorRows
 _ENDED: dict[tuple, dict[int, tuple[str, dict[str, Any] | None]]] = {}
 
 
-class Catalog(VectorRows, NamedRows, Listings, Spaces, Decisions, Fingerprints, Relations):
+class Catalog(VectorRows, NamedRows, Facets, Listings, Spaces, Decisions, Fingerprints, Relations):
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
     def __init__(self, url: str | URL) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from index.bounds import filter_of, why_none
 from index.chance import Chance, chance_of
 from index.chance import why_none as why_no_meaning
 from index.errors import LibraryError
+from index.facets import cameras_of, folders_of, words_of
 from index.library import Library
 from index.look import Example
 from index.search import (
@@ -23,7 +24,7 @@ from index.search import (
     stage_weights,
 )
 from index.word_search import find_named
-from index.words import known_words, named
+from index.words import named, synonyms
 from regconv.errors import RegconvError
 from ui.handlers import refusal
 
@@ -32,13 +33,18 @@ COPIES = 4  # photos of one content that are expected: more are asked for where 
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A query: photos of the library and files to be like and unlike, words, what kind of similar, and where to look."""
+class Pick:
+    """A picture of a query: a photo's id or a file, and how much it counts; below zero, what is found is to be unlike it."""
 
-    photos: Sequence[int] = ()
-    files: Sequence[str] = ()
-    unlike_photos: Sequence[int] = ()
-    unlike_files: Sequence[str] = ()
+    picture: int | str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A query: pictures to be like and unlike, words, what kind of similar, and where to look."""
+
+    pictures: Sequence[Pick] = ()
     words: Sequence[str] = ()
     like: str | None = None  # colour, pattern, parts or subject
     stages: Sequence[float] = ()  # or free weights
@@ -74,23 +80,35 @@ class Found:
     unknown: str | None = None
 
 
-def search(library: Library, ask: Ask) -> Found:
-    """One page of the photos that are asked for, copies folded."""
+def search(library: Library, ask: Ask, known: Mapping[str, Example] | None = None) -> Found:
+    """One page of the photos that are asked for, copies folded; `known` has files that the network has looked at already."""
     library = library.follow()
     try:
-        return _search(library, ask)
+        return _search(library, ask, known or {})
     except (LibraryError, RegconvError) as error:
         return Found(problem=refusal(error))
 
 
 def words(library: Library, start: str = "", limit: int = 50) -> list[tuple[str, int, str]]:
     """(word, how many contents, "taught" or "label"): what photos are called, for a field that completes what is typed."""
-    return known_words(library.follow(), start)[:limit]
+    found = words_of(library.follow())
+    return [one for one in found if any(name.lower().startswith(start.lower()) for name in synonyms(one[0]))][:limit]
 
 
-def _search(library: Library, ask: Ask) -> Found:
-    plus = _examples(library, ask.photos, ask.files)
-    minus = _examples(library, ask.unlike_photos, ask.unlike_files)
+def folders(library: Library, limit: int = 500) -> list[tuple[str, int]]:
+    """(folder, how many photos lie in it or below): the first so many, as a tree is read."""
+    return folders_of(library.follow())[:limit]
+
+
+def cameras(library: Library, limit: int = 100) -> list[tuple[str, int]]:
+    """(camera, how many photos it took), the most first."""
+    return cameras_of(library.follow())[:limit]
+
+
+def _search(library: Library, ask: Ask, known: Mapping[str, Example]) -> Found:
+    examples = [(pick.weight, _example(library, pick, known)) for pick in ask.pictures if pick.weight]
+    plus = [example for weight, example in examples if weight > 0]
+    minus = [example for weight, example in examples if weight < 0]
     names = [named(library, word) for word in ask.words]
     where = filter_of(ask.folder, ask.after, ask.before, ask.camera)
     weights = _weights(library, ask)
@@ -117,8 +135,13 @@ def _search(library: Library, ask: Ask) -> Found:
     )  # fmt: skip
 
 
-def _examples(library: Library, photos: Sequence[int], files: Sequence[str]) -> list[Example]:
-    return [example_of_photo(library, photo) for photo in photos] + [example_of_file(library, path) for path in files]
+def _example(library: Library, pick: Pick, known: Mapping[str, Example]) -> Example:
+    picture = pick.picture
+    if isinstance(picture, int):
+        example = example_of_photo(library, picture)
+    else:
+        example = known.get(picture) or example_of_file(library, picture)
+    return replace(example, weight=abs(pick.weight))
 
 
 def _weights(library: Library, ask: Ask) -> Mapping[str, float] | None:

@@ -149,7 +149,7 @@ def fill() -> Callable[..., list[int]]:
         arrays = {part: np.array([one[part] for one in by_part], np.float32) for part in ("stage1", "stage2")}
         norms = {part: np.linalg.norm(array, axis=1) for part, array in arrays.items()}
         units = {part: array / np.maximum(norms[part], 1e-12)[:, None] for part, array in arrays.items()}
-        digests = [hashlib.blake2b(path.encode(), digest_size=32).hexdigest() for path in vectors]
+        digests = [hashlib.blake2b(os.fsencode(path), digest_size=32).hexdigest() for path in vectors]
         shard = library.shards.write(shard_rows(library.space.parts, units, norms, digests))
         known = {"taken_at": None, "camera": None} | facts
         contents = [ContentFacts(digest, 100, 4, 3, "PNG", **known) for digest in digests]

@@ -75,6 +75,20 @@ def test_a_picture_to_be_unlike_takes_its_share_away(colours: Library) -> None:
     assert away[-1].score < 0
 
 
+def test_a_picture_counts_by_its_weight(colours: Library) -> None:
+    red, green = example(RED), example(GREEN)
+    assert paths(colours, red, replace(green, weight=3.0), k=1) == ["/p/green.png"]
+    assert paths(colours, replace(red, weight=3.0), green, k=1) == ["/p/orange.png"]
+    scores = [one.score for one in find_similar(colours, [replace(red, weight=0.5), green], k=6).neighbours]
+    again = [one.score for one in find_similar(colours, [red, replace(green, weight=2.0)], k=6).neighbours]
+    assert scores == pytest.approx(again, abs=1e-6)
+    away = find_similar(colours, [red], [replace(green, weight=0.1)], k=1).neighbours[0]
+    assert away.score == pytest.approx(1 / np.hypot(1, 0.1), abs=1e-3)
+    for weight in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(LibraryError, match="above zero"):
+            find_similar(colours, [replace(red, weight=weight)])
+
+
 def test_weights_decide_which_part_counts(library: Library, fill: Fill) -> None:
     first, second = {"stage1": RED, "stage2": GREEN}, {"stage1": BLUE, "stage2": RED}
     third = {"stage1": (1.0, 0.0, 0.9), "stage2": (1.0, 0.5, 0.0)}

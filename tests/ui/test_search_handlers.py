@@ -11,7 +11,7 @@ from PIL import Image
 
 from index.job import index_folder
 from index.library import Library
-from ui.search_handlers import Ask, search, words
+from ui.search_handlers import Ask, Pick, search, words
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def ids(library: Library) -> dict[str, int]:
 
 def test_a_page_follows_a_page_with_copies_folded(crowd: Library) -> None:
     known = ids(crowd)
-    first = search(crowd, Ask(photos=[known["coffee-0"]], count=20))
-    second = search(crowd, Ask(photos=[known["coffee-0"]], start=20, count=20))
+    first = search(crowd, Ask([Pick(known["coffee-0"])], count=20))
+    second = search(crowd, Ask([Pick(known["coffee-0"])], start=20, count=20))
     assert (len(first.pictures), first.more) == (20, True)
     assert (len(second.pictures), second.more) == (15, False)
     pictures = first.pictures + second.pictures
@@ -51,22 +51,22 @@ def test_a_page_follows_a_page_with_copies_folded(crowd: Library) -> None:
     ]
     scores = [picture.score for picture in pictures]
     assert scores == sorted(scores, reverse=True)
-    assert search(crowd, Ask(photos=[known["coffee-0"]], start=90)).pictures == []
+    assert search(crowd, Ask([Pick(known["coffee-0"])], start=90)).pictures == []
 
 
 def test_scores_have_a_meaning_for_one_picture(crowd: Library, photo_folder: Path) -> None:
     known = ids(crowd)
-    found = search(crowd, Ask(files=[str(photo_folder / "coffee.jpg")], count=36))
+    found = search(crowd, Ask([Pick(str(photo_folder / "coffee.jpg"))], count=36))
     assert all("unrelated pairs look this alike" in (picture.meaning or "") for picture in found.pictures)
     beyond = [picture.beyond_chance for picture in found.pictures]
     assert beyond == sorted(beyond, reverse=True), "first those that say something"
-    several = search(crowd, Ask(photos=[known["coffee-0"]], unlike_photos=[known["moon-0"]]))
+    several = search(crowd, Ask([Pick(known["coffee-0"]), Pick(known["moon-0"], -1)]))
     assert {picture.meaning for picture in several.pictures} == {None}
     assert several.unknown is None
 
 
 def test_a_small_library_says_that_it_is_too_small_for_a_meaning(library: Library, photo_ids: dict[str, int]) -> None:
-    found = search(library, Ask(photos=[photo_ids["coffee.jpg"]]))
+    found = search(library, Ask([Pick(photo_ids["coffee.jpg"])]))
     assert found.pictures
     assert found.pictures[0].meaning is None
     assert "30 different photos" in (found.unknown or "")
@@ -78,7 +78,7 @@ def test_words_find_and_narrow(crowd: Library) -> None:
     word = listed[0][0].split(",")[0]
     assert (word, listed[0][2]) in [(one.split(",")[0], kind) for one, _, kind in words(crowd, word[:2], 5)]
     alone = search(crowd, Ask(words=[word], count=99))
-    beside = search(crowd, Ask(photos=[known["coffee-0"]], words=[word], count=99))
+    beside = search(crowd, Ask([Pick(known["coffee-0"])], words=[word], count=99))
     assert len(alone.pictures) >= listed[0][1] - 3  # the moon's copies are one content
     assert {picture.photo_id for picture in beside.pictures} <= {picture.photo_id for picture in alone.pictures}
 
@@ -88,8 +88,8 @@ def test_what_kind_of_similar_changes_the_answer(crowd: Library) -> None:
     orders = {
         str(ask): [picture.photo_id for picture in search(crowd, ask).pictures]
         for ask in (
-            Ask(photos=[known["coffee-0"]]), Ask(photos=[known["coffee-0"]], like="colour"),
-            Ask(photos=[known["coffee-0"]], stages=[0, 1, 1, 0]),
+            Ask([Pick(known["coffee-0"])]), Ask([Pick(known["coffee-0"])], like="colour"),
+            Ask([Pick(known["coffee-0"])], stages=[0, 1, 1, 0]),
         )
     }  # fmt: skip
     assert len({tuple(order) for order in orders.values()}) == 3
@@ -99,13 +99,13 @@ def test_what_kind_of_similar_changes_the_answer(crowd: Library) -> None:
     ("ask", "problem"),
     [
         (Ask(), "Say what to find"),
-        (Ask(unlike_photos=[1]), "Say what to find"),
-        (Ask(photos=[10**9]), "no photo with the id"),
-        (Ask(photos=[1], like="smell"), "no preset 'smell'"),
-        (Ask(photos=[1], like="colour", stages=[1, 0, 0, 0]), "give one of them"),
-        (Ask(photos=[1], stages=[1]), "Expected 4 weights"),
+        (Ask([Pick(1, -1)]), "Say what to find"),
+        (Ask([Pick(10**9)]), "no photo with the id"),
+        (Ask([Pick(1)], like="smell"), "no preset 'smell'"),
+        (Ask([Pick(1)], like="colour", stages=[1, 0, 0, 0]), "give one of them"),
+        (Ask([Pick(1)], stages=[1]), "Expected 4 weights"),
         (Ask(words=["qqqq"]), "in it"),
-        (Ask(files=["/nowhere.jpg"]), "nowhere"),
+        (Ask([Pick("/nowhere.jpg")]), "nowhere"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_words(crowd: Library, ask: Ask, problem: str) -> None:
@@ -117,11 +117,11 @@ def test_what_cannot_be_asked_is_said_in_words(crowd: Library, ask: Ask, problem
 def test_a_file_that_cannot_be_read_is_named_without_its_folders(crowd: Library, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
-    problem = search(crowd, Ask(files=[str(broken)])).problem or ""
+    problem = search(crowd, Ask([Pick(str(broken))])).problem or ""
     assert problem.startswith("broken.jpg could not be read as a picture")
     assert str(tmp_path) not in problem
 
 
 def test_nothing_found_says_why(crowd: Library, empty_library: Library, photo_folder: Path) -> None:
-    assert "none with folder" in (search(crowd, Ask(photos=[1], folder="/nowhere")).hint or "")
-    assert "empty" in (search(empty_library, Ask(files=[str(photo_folder / "moon.jpg")])).hint or "")
+    assert "none with folder" in (search(crowd, Ask([Pick(1)], folder="/nowhere")).hint or "")
+    assert "empty" in (search(empty_library, Ask([Pick(str(photo_folder / "moon.jpg"))])).hint or "")

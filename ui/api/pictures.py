@@ -29,7 +29,7 @@ from ui.api.uploads import in_words, must_do, must_know, must_see, uploaded
 from ui.filter_options import FORMATS
 from ui.handlers import LookResult, look_at_photo, look_at_upload
 from ui.maps import encoded, stage_picture
-from ui.search_handlers import PAGE, Ask, search
+from ui.search_handlers import PAGE, Ask, Pick, search
 from ui.seeing_handlers import CellView, PartView, why
 
 MOST_SHOWN = 200
@@ -138,9 +138,10 @@ def _add_search(router: APIRouter, library: Library) -> None:
         if files or unlike_files:
             must_see(library)
         with uploaded(files, unlike_files) as [plus, minus]:
+            picks = [Pick(one, sign) for sign, ids in ((1.0, photos), (-1.0, unlike_photos)) for one in ids]
+            picks += [Pick(one.path, sign) for sign, ones in ((1.0, plus), (-1.0, minus)) for one in ones]
             ask = Ask(
-                photos, [one.path for one in plus], unlike_photos, [one.path for one in minus], words, like, stages,
-                folder, _moment("after", after), _moment("before", before), camera, start, count,
+                picks, words, like, stages, folder, _moment("after", after), _moment("before", before), camera, start, count
             )  # fmt: skip
             found = search(library, ask)
             must_do(found.problem, [*plus, *minus])
