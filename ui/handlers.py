@@ -18,7 +18,7 @@ from index.gpu import faiss_device
 from index.library import Library
 from index.look import Example, look_at
 from index.runner import Runner
-from index.search import Answer, Neighbour, example_of_photo, find_similar
+from index.search import EVERYTHING, Answer, Neighbour, example_of_photo, find_similar
 from index.teach import own_labels, taught, teach
 from regconv.errors import RegconvError, UnreadableImage
 from ui.maps import Sheet, stage_sheets
@@ -30,6 +30,7 @@ UNREADABLE_SHOWN = 200
 EMPTY_LIBRARY = (
     "No photos yet. Open the Library tab, name a folder with pictures and press Start: its photos show up here."
 )
+NOT_ASKED = Answer([], exact=True)
 READ_ONLY = "This library can only be looked at and searched: its folder can't be written to."
 
 
@@ -55,6 +56,7 @@ class LookResult:
     problem: str | None = None
     hint: str | None = None  # why there are no hits, and what to do
     own: list[tuple[str | None, float]] = field(default_factory=list)  # taught words, None for "none of these"
+    example: Example | None = None  # the picture as a part of a query
 
 
 @dataclass(frozen=True)
@@ -107,24 +109,27 @@ def refusal(error: Exception) -> str:
     return str(error)
 
 
-def look_at_upload(library: Library, path: str, name: str | None = None) -> LookResult:
-    """Labels, maps and neighbours of a picture file that somebody gave the page."""
+def look_at_upload(library: Library, path: str, name: str | None = None, k: int = NEIGHBOURS) -> LookResult:
+    """Labels, maps and k neighbours of a picture file that somebody gave the page."""
     library = library.follow()
     title = name or os.path.basename(path)
     try:
         look = look_at(library, path)
-        answer = find_similar(library, [look.example], k=NEIGHBOURS)
+        answer = find_similar(library, [look.example], k=k) if k else NOT_ASKED
         own = _own_words(library, look.example)
     except UnreadableImage as error:
         return LookResult(title, problem=f"{title} could not be read as a picture: {error.reason}.")
     except (LibraryError, RegconvError) as error:
         return LookResult(title, problem=str(error))
     sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
-    hint = _hint(library, answer)
-    return LookResult(title, _labels(look.labels), sheets, look.picture, *_hits(answer), hint=hint, own=own)
+    hint = None if answer.neighbours else EMPTY_LIBRARY
+    example = look.example
+    return LookResult(
+        title, _labels(look.labels), sheets, look.picture, *_hits(answer), hint=hint, own=own, example=example
+    )
 
 
-def look_at_photo(library: Library, photo_id: int) -> LookResult:
+def look_at_photo(library: Library, photo_id: int, k: int = NEIGHBOURS) -> LookResult:
     """The same of a photo of the library. Its neighbours come from its stored vectors, even where the file is out of reach."""
     library = library.follow()
     photo = library.catalog.photo(photo_id)
@@ -134,7 +139,7 @@ def look_at_photo(library: Library, photo_id: int) -> LookResult:
     try:
         example = example_of_photo(library, photo_id)
         without = [] if example.content_id is None else [example.content_id]
-        answer = find_similar(library, [example], k=NEIGHBOURS, without=without)
+        answer = find_similar(library, [example], k=k, without=without) if k else NOT_ASKED
         own = _own_words(library, example)
     except UnreadableImage as error:
         return LookResult(title, problem=f"{title} could not be read: {error.reason}.")
@@ -150,6 +155,26 @@ def look_at_photo(library: Library, photo_id: int) -> LookResult:
         return LookResult(title, known, [], None, hits, exact, f"The file can't be read now: {reason}", hint, own)
     sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
     return LookResult(title, _labels(look.labels), sheets, look.picture, hits, exact, hint=hint, own=own)
+
+
+def photos_to_try(library: Library, count: int) -> list[Hit]:
+    """Photos from all over the library, each time the same."""
+    library = library.follow()
+    library.vectors.refresh()
+    sample = library.vectors.sample(4 * count).tolist()  # some may be gone
+    found = library.catalog.photos(sample, EVERYTHING, library.space_id)
+    return [Hit(photos[0].id, os.path.basename(photos[0].path), 1.0) for photos in found.values()][:count]
+
+
+def word_to_try(library: Library, photos: Sequence[Hit]) -> str | None:
+    """A name that the network has for one of these photos: the one that it is surest of."""
+    library = library.follow()
+    named: list[tuple[float, str]] = []
+    for hit in photos:
+        photo = library.catalog.photo(hit.photo_id)
+        labels = [] if photo is None else _stored_labels(library, photo.content_id)
+        named += [(score, words.partition(",")[0]) for words, score in labels[:1]]
+    return max(named)[1] if named else None
 
 
 def teach_word(library: Library, photo_id: int, word: str) -> Lesson:
@@ -168,7 +193,16 @@ def teach_word(library: Library, photo_id: int, word: str) -> Lesson:
     more = (
         "More photos make it surer." if is_fitted else "Teach another photo a second word: it takes two to tell apart."
     )
-    return Lesson(f"{word}: {count} photo{'s' * (count != 1)}. {more}", _own_words(library, example))
+    return Lesson(
+        f"{photo_name(library, photo_id)} marked. {word}: {count} photo{'s' * (count != 1)}. {more}",
+        _own_words(library, example),
+    )
+
+
+def photo_name(library: Library, photo_id: int) -> str:
+    """A photo's file name, without folders."""
+    photo = library.follow().catalog.photo(photo_id)
+    return f"photo {photo_id}" if photo is None else os.path.basename(photo.path)
 
 
 def view_of_photo(library: Library, photo_id: int, max_side: int = 1024) -> bytes | None:
@@ -230,10 +264,6 @@ def _hits(answer: Answer) -> tuple[list[Hit], bool]:
 
 def _hit(neighbour: Neighbour) -> Hit:
     return Hit(neighbour.photo.id, os.path.basename(neighbour.photo.path), neighbour.score)
-
-
-def _hint(library: Library, answer: Answer) -> str | None:
-    return None if answer.neighbours else EMPTY_LIBRARY
 
 
 def _own_words(library: Library, example: Example) -> list[tuple[str | None, float]]:
