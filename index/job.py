@@ -147,7 +147,7 @@ class _Run:
         )  # fmt: skip
         if report is None and (time.monotonic() - self.last_beat > BEAT_S or phase != self.last_phase):
             self.last_beat, self.last_phase = time.monotonic(), phase
-            if self.library.catalog.beat(self.job_id, progress.as_dict()):
+            if self.library.catalog.beat(self.job_id, progress.as_dict() | {"retry_failed": self.retry_failed}):
                 raise _StopAsked
         return progress
 

@@ -6,12 +6,15 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 
+from index.errors import LibraryError
 from index.job import index_folder
 from index.library import Library
 from index.progress import Progress
 from index.switch import switch_model
+from storage.jobs import CANCELLED, INTERRUPTED, RUNNING
 from storage.records import JobRecord
 
+__all__ = ["CANCELLED", "INTERRUPTED", "RUNNING", "JobRecord", "Runner"]
 log = logging.getLogger(__name__)
 
 
@@ -30,10 +33,23 @@ class Runner:
         """Begin to change over to a model. Raises JobRunning, and what describing the model raises."""
         self._begin(switch_model(self.library, model, anyway=anyway), "switch")
 
-    def stop(self, kind: str = "index") -> None:
-        """Ask the running job of a kind to end after its current step; what it has done is kept."""
+    def resume(self) -> None:
+        """Go on with the index job that was stopped half way or killed. Raises what `start` does, LibraryError for none."""
+        job = self.job()
+        if job is None or job.state != INTERRUPTED:
+            raise LibraryError("There is no paused job to go on with.")
+        self.start(job.folders, retry_failed=bool(job.progress.get("retry_failed")))
+
+    def cancel(self, kind: str = "index") -> None:
+        """End the newest job of a kind for good, running or paused: what it has done is kept, `resume` does not go on with it."""
         job = self.job(kind)
-        if job is not None and job.state == "running":
+        if job is not None and job.state in (RUNNING, INTERRUPTED):
+            self.library.catalog.cancel_job(job.id)
+
+    def stop(self, kind: str = "index") -> None:
+        """Ask the running job of a kind to end after its current step; what it has done is kept, the next one goes on from it."""
+        job = self.job(kind)
+        if job is not None and job.state == RUNNING:
             self.library.catalog.ask_to_stop(job.id)
 
     def job(self, kind: str = "index") -> JobRecord | None:

@@ -17,9 +17,10 @@ from storage.decisions import Decisions
 from storage.errors import CatalogError
 from storage.facets import Facets
 from storage.fingerprints import Fingerprints
+from storage.job_rows import JobRows
 from storage.listings import Listings
 from storage.named import NamedRows
-from storage.records import Batch, FileStamp, Filter, JobRecord, PhotoRecord, ProbeRecord, Seen
+from storage.records import Batch, FileStamp, Filter, PhotoRecord, ProbeRecord, Seen
 from storage.relations import Relations
 from storage.spaces import Spaces
 from storage.tables import GONE, PRESENT, UNREADABLE, Photo, Setting, Space, Vector
@@ -29,7 +30,7 @@ from storage.vector_rows import VectorRows
 _ENDED: dict[tuple, dict[int, tuple[str, dict[str, Any] | None]]] = {}
 
 
-class Catalog(VectorRows, NamedRows, Facets, Listings, Spaces, Decisions, Fingerprints, Relations):
+class Catalog(VectorRows, NamedRows, Facets, Listings, Spaces, Decisions, Fingerprints, Relations, JobRows):
     """The catalogue of one library, at an SQLAlchemy URL. Safe to use from several threads and processes."""
 
     def __init__(self, url: str | URL) -> None:
@@ -265,16 +266,6 @@ class Catalog(VectorRows, NamedRows, Facets, Listings, Spaces, Decisions, Finger
         """Give the lease back. If the disk is too full to say so, the next start_job here does."""
         self._ended[job_id] = (state, report)
         self._write_ends()
-
-    def ask_to_stop(self, job_id: int) -> None:
-        """The job ends at its next beat, keeping what it has done."""
-        with self._writing() as connection:
-            jobs.ask_to_stop(connection, job_id)
-
-    def latest_job(self, kind: str) -> JobRecord | None:
-        """The newest job of a kind, whoever runs or ran it."""
-        with reading(self.engine) as connection:
-            return jobs.latest(connection, kind)
 
     # inside
 

@@ -15,12 +15,15 @@ from typing import Any
 import psutil
 from sqlalchemy import Connection, insert, select, update
 
+from storage import queries
 from storage.database import now
 from storage.errors import JobRunning, LeaseLost
 from storage.records import JobRecord
-from storage.tables import Job
+from storage.tables import Job, Setting
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
+CANCELLED = "cancelled"  # shown for an interrupted job that is not to be gone on with
+CANCELLED_JOB = "cancelled_job/{kind}"  # setting: the id of the last one that somebody cancelled
 LEASE_S = 120  # only asked about for jobs of other machines: of its own a machine knows which processes live
 SAME_START_S = 0.02  # the system counts in hundredths
 
@@ -88,14 +91,27 @@ def ask_to_stop(connection: Connection, job_id: int) -> None:
     connection.execute(update(Job).where(Job.id == job_id).values(stop_asked=True))
 
 
+def cancel(connection: Connection, job_id: int) -> None:
+    """The same, and nobody is offered to go on with it."""
+    ask_to_stop(connection, job_id)
+    kind = connection.execute(select(Job.kind).where(Job.id == job_id)).scalar_one()
+    row = {"key": CANCELLED_JOB.format(kind=kind), "value": str(job_id)}
+    connection.execute(queries.upsert(connection.dialect, Setting, ["key"], ["value"]), row)
+
+
 def latest(connection: Connection, kind: str) -> JobRecord | None:
-    """The newest job of a kind. One whose process has died is shown as interrupted, which it is."""
+    """The newest job of a kind. One whose process has died is shown as interrupted or cancelled, which it is."""
     row = connection.execute(select(Job).where(Job.kind == kind).order_by(Job.id.desc()).limit(1)).mappings().first()
     if row is None:
         return None
     alive = row["state"] != RUNNING or _is_alive(row["host"], row["pid"], row["process_started"], row["lease_until"])
+    state = row["state"] if alive else INTERRUPTED
+    cancelled = select(Setting.value).where(Setting.key == CANCELLED_JOB.format(kind=kind))
+    is_cancelled = connection.execute(cancelled).scalar() == str(row["id"])
+    if is_cancelled and state == INTERRUPTED:
+        state = CANCELLED
     names = ("id", "kind", "folders", "started_at", "finished_at", "progress", "report", "stop_asked")
-    return JobRecord(state=row["state"] if alive else INTERRUPTED, **{name: row[name] for name in names})
+    return JobRecord(state=state, cancel_asked=is_cancelled, **{name: row[name] for name in names})
 
 
 def _is_alive(host: str, pid: int, process_started: float, lease_until: float) -> bool:

@@ -101,7 +101,10 @@ class ProbeRecord:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A run: its state, what it has done so far, and its report once it has ended."""
+    """A run: its state, what it has done so far, and its report once it has ended.
+
+    States: running, done, failed, interrupted (what it had begun can be gone on with), cancelled (it is not to be).
+    """
 
     id: int
     kind: str
@@ -112,6 +115,7 @@ class JobRecord:
     progress: dict[str, Any]
     report: dict[str, Any] | None
     stop_asked: bool
+    cancel_asked: bool = False
 
 
 @dataclass(frozen=True)

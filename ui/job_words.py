@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from index.runner import JobRecord
+from index.runner import CANCELLED, INTERRUPTED, RUNNING, JobRecord
 
 PHASES = {
     "scanning": "Looking for pictures",
     "embedding": "Reading pictures",
+    "checking": "Checking the new vectors",
     "finishing": "Finishing",
     "done": "Finishing",
 }
@@ -22,19 +23,22 @@ class JobView:
 
     running: bool
     headline: str
-    share: float | None  # of the work, 0 to 1; None while nobody knows
+    share: float | None  # of the work, 0 to 1; None while nobody knows, and once it is complete
     facts: list[str] = field(default_factory=list)
     current: str | None = None  # the file last dealt with
     problem: str | None = None
     failed: int = 0  # files that this run could not read
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (folder, why it was left as it was)
+    can_resume: bool = False
 
 
 def job_view(job: JobRecord | None) -> JobView | None:
     """The newest job, in words; None where there was none yet."""
     if job is None:
         return None
-    return _running(job) if job.state == "running" else _ended(job)
+    if job.state == RUNNING:
+        return _running(job)
+    return _half_done(job) if job.state in (INTERRUPTED, CANCELLED) else _ended(job)
 
 
 def duration(seconds: float) -> str:
@@ -51,11 +55,30 @@ def photos(count: int) -> str:
     return f"{count:,} photo{'s' * (count != 1)}"
 
 
+def size(count: int) -> str:
+    """Bytes, for instance "1.2 GB", "35.0 MB", "4 kB"."""
+    if count >= 1e9:
+        return f"{count / 1e9:,.1f} GB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def ago(moment: datetime | None) -> str:
+    """How long a moment (UTC, without zone) is past, to go on a sentence: ", 5 min ago"."""
+    if moment is None:
+        return ""
+    seconds = (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds()
+    return (
+        ", just now" if seconds < 90 else f", {duration(seconds)} ago" if seconds < 86_400 else f", {moment:%Y-%m-%d}"
+    )
+
+
 def _running(job: JobRecord) -> JobView:
     progress = job.progress
     done, total = progress.get("done", 0), progress.get("total")
-    phase = PHASES.get(progress.get("phase", "scanning"), "Working")
-    headline = "Stopping after the current step" if job.stop_asked else phase
+    headline = PHASES.get(progress.get("phase", "scanning"), "Working")
+    if job.stop_asked:
+        ends = "Pausing" if job.kind == "index" else "Stopping"
+        headline = f"{'Cancelling' if job.cancel_asked else ends} after the current step"
     facts = [f"{done:,} of {total:,}" if total is not None else f"{done:,} found so far"]
     if rate := progress.get("images_per_second"):
         facts.append(f"{rate:,.1f} pictures a second")
@@ -64,22 +87,41 @@ def _running(job: JobRecord) -> JobView:
     if failed := progress.get("failed", 0):
         facts.append(f"{failed:,} unreadable")
     current = progress.get("current")
-    share = min(1.0, done / total) if total else None
-    return JobView(True, headline, share, facts, os.path.basename(current) if current else None)
+    return JobView(True, headline, _share(job), facts, os.path.basename(current) if current else None)
+
+
+def _half_done(job: JobRecord) -> JobView:
+    """Paused, killed or cancelled: where it was, and that what it had done is kept."""
+    done, total = job.progress.get("done", 0), job.progress.get("total")
+    word = "Cancelled" if job.state == CANCELLED else "Paused" if job.stop_asked else "Interrupted"
+    where = f" at {done:,} of {total:,}" if total else ""
+    facts = ["what was done is kept"]
+    if job.state == INTERRUPTED:
+        if not job.stop_asked:  # killed, or interrupted at its terminal: see index/pending.py
+            facts = ["the program that ran it has ended", "what was done is kept, but for its last half minute at most"]
+        facts.append("Resume goes on from there" if job.kind == "index" else "another start goes on from there")
+    failed = job.progress.get("failed", 0)
+    facts += [f"{failed:,} unreadable"] if failed else []
+    can_resume = job.state == INTERRUPTED
+    return JobView(
+        False, f"{word}{where}{ago(job.finished_at)}", _share(job), facts, failed=failed, can_resume=can_resume
+    )
 
 
 def _ended(job: JobRecord) -> JobView:
     report = job.report or {}
-    when = _ago(job.finished_at)
+    when = ago(job.finished_at)
     if job.state == "failed":
         return JobView(False, f"The last run failed{when}", None, problem=report.get("error") or "No reason was left.")
-    if job.state == "interrupted":
-        headline = f"The last run was stopped{when}; what it had done is kept. Start goes on from there"
-    else:
-        headline = f"The last run is complete{when}"
     failed = report.get("failed_count", len(report.get("failed", ())))
     skipped = [(folder["path"], folder["reason"]) for folder in report.get("skipped_folders", ())]
+    headline = f"The last run is complete{when}"
     return JobView(False, headline, None, _facts(report, failed), failed=failed, skipped=skipped)
+
+
+def _share(job: JobRecord) -> float | None:
+    done, total = job.progress.get("done", 0), job.progress.get("total")
+    return min(1.0, done / total) if total else None
 
 
 def _facts(report: dict, failed: int) -> list[str]:
@@ -93,12 +135,3 @@ def _facts(report: dict, failed: int) -> list[str]:
     if report["embedded"]:
         facts.append(f"{report['images_per_second']:,.1f} pictures a second")
     return facts
-
-
-def _ago(moment: datetime | None) -> str:
-    if moment is None:
-        return ""
-    seconds = (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds()
-    return (
-        ", just now" if seconds < 90 else f", {duration(seconds)} ago" if seconds < 86_400 else f", {moment:%Y-%m-%d}"
-    )

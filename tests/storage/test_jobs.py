@@ -20,6 +20,7 @@ from storage import jobs
 from storage.catalog import Catalog
 from storage.database import writing
 from storage.errors import CatalogError, JobRunning
+from storage.records import Batch
 from storage.tables import Job
 
 ROOT = Path(__file__).parents[2]
@@ -173,3 +174,50 @@ def test_two_that_start_at_the_same_moment_are_one(catalog: Catalog, open_catalo
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(start, [open_catalog() for _ in range(4)])) == 1
+
+
+def test_a_cancelled_job_stays_cancelled_and_each_kind_has_its_own(catalog: Catalog) -> None:
+    job = catalog.start_job("index", ["/photos"])
+    catalog.beat(job, {"done": 3, "total": 8})
+    catalog.cancel_job(job)
+    running = catalog.latest_job("index")
+    assert running is not None
+    assert (running.state, running.stop_asked, running.cancel_asked) == ("running", True, True)
+    assert catalog.beat(job, {"done": 4, "total": 8})
+    catalog.finish_job(job, jobs.INTERRUPTED)
+    assert state_of(catalog) == "cancelled"
+    switch = catalog.start_job("switch", ["model"])
+    catalog.cancel_job(switch)
+    catalog.finish_job(switch, jobs.INTERRUPTED)
+    assert (state_of(catalog), state_of(catalog, "switch")) == ("cancelled", "cancelled")
+    catalog.finish_job(catalog.start_job("index", []), jobs.INTERRUPTED)
+    assert state_of(catalog) == "interrupted"
+
+
+def test_a_job_that_was_done_before_it_could_be_cancelled_is_done(catalog: Catalog) -> None:
+    job = catalog.start_job("index", ["/photos"])
+    catalog.cancel_job(job)
+    catalog.finish_job(job, jobs.DONE, {"seen": 1})
+    assert state_of(catalog) == "done"
+
+
+def test_a_killed_job_can_be_cancelled(catalog: Catalog, other_process: subprocess.Popen[str]) -> None:
+    other_process.kill()
+    other_process.wait()
+    killed = catalog.latest_job("index")
+    assert killed is not None
+    assert killed.state == "interrupted"
+    catalog.cancel_job(killed.id)
+    assert state_of(catalog) == "cancelled"
+
+
+def test_photos_are_counted_by_the_folders_that_jobs_were_given(
+    catalog: Catalog, space: int, batch_of: Callable[..., Batch]
+) -> None:
+    catalog.finish_job(catalog.start_job("index", ["/a", "/b"]), jobs.DONE)
+    catalog.finish_job(catalog.start_job("index", ["/b", "/c"]), jobs.DONE)
+    catalog.finish_job(catalog.start_job("switch", ["model"]), jobs.DONE)
+    assert catalog.job_folders("index") == {"/a", "/b", "/c"}
+    catalog.store(batch_of(["/a/1.jpg", "/a/deep/2.jpg", "/ab/3.jpg"]), space)
+    assert catalog.counts_below("/a") == {"present": 2}
+    assert catalog.counts_below("/b") == {}

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from index.runner import JobRecord
-from ui.job_words import duration, job_view
+from ui.job_words import duration, job_view, size
 
 
 def job(state: str, progress: dict | None = None, report: dict | None = None, *, stop: bool = False) -> JobRecord:
@@ -34,10 +35,19 @@ def test_a_job_that_has_just_begun_knows_nothing_yet():
     assert view.facts == ["0 found so far"]
 
 
-def test_a_job_that_was_asked_to_stop_says_so():
-    view = job_view(job("running", {"phase": "embedding", "done": 1, "total": 2}, stop=True))
+@pytest.mark.parametrize(
+    ("kind", "cancel", "headline"),
+    [
+        ("index", False, "Pausing after the current step"),
+        ("index", True, "Cancelling after the current step"),
+        ("switch", False, "Stopping after the current step"),
+    ],
+)
+def test_a_job_that_was_asked_to_end_says_so(kind: str, cancel: bool, headline: str):
+    asked = job("running", {"phase": "embedding", "done": 1, "total": 2}, stop=True)
+    view = job_view(replace(asked, kind=kind, cancel_asked=cancel))
     assert view is not None
-    assert "Stopping" in view.headline
+    assert (view.running, view.headline) == (True, headline)
 
 
 def test_an_empty_folder_does_not_divide_by_zero():
@@ -66,11 +76,39 @@ def test_a_failed_job_says_why():
     assert view.problem == "The disk is full."
 
 
-def test_a_killed_job_without_a_report_is_shown_as_stopped():
-    view = job_view(job("interrupted"))
+HALF = {"phase": "embedding", "done": 1204, "total": 10_000, "failed": 2}
+
+
+def test_a_paused_job_says_where_it_is_and_can_be_gone_on_with():
+    view = job_view(job("interrupted", HALF, {"seen": 1204}, stop=True))
     assert view is not None
-    assert not view.running
-    assert "kept" in view.headline
+    assert (view.running, view.can_resume, view.share, view.failed) == (False, True, 0.1204, 2)
+    assert view.headline == "Paused at 1,204 of 10,000, 5 min ago"
+    assert view.facts == ["what was done is kept", "Resume goes on from there", "2 unreadable"]
+
+
+def test_a_killed_job_says_that_nobody_paused_it():
+    view = job_view(replace(job("interrupted", HALF), finished_at=None))
+    assert view is not None
+    assert (view.running, view.can_resume) == (False, True)
+    assert view.headline == "Interrupted at 1,204 of 10,000"
+    assert view.facts[:2] == [
+        "the program that ran it has ended",
+        "what was done is kept, but for its last half minute at most",
+    ]
+
+
+def test_a_job_paused_before_it_knew_how_much_there_is():
+    view = job_view(job("interrupted", {"phase": "scanning", "done": 30, "total": None}, stop=True))
+    assert view is not None
+    assert (view.headline, view.share) == ("Paused, 5 min ago", None)
+
+
+def test_a_cancelled_job_keeps_what_it_did_and_is_not_gone_on_with():
+    view = job_view(job("cancelled", HALF, stop=True))
+    assert view is not None
+    assert (view.headline, view.can_resume) == ("Cancelled at 1,204 of 10,000, 5 min ago", False)
+    assert not any("Resume" in fact for fact in view.facts)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +117,8 @@ def test_a_killed_job_without_a_report_is_shown_as_stopped():
 )
 def test_durations(seconds: float, words: str):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 kB"), (4096, "4 kB"), (35e6, "35.0 MB"), (1.24e9, "1.2 GB")])
+def test_sizes(count: int, words: str):
+    assert size(count) == words
