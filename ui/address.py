@@ -55,7 +55,6 @@ def visit_of(address: str, uploads: Path) -> Visit:
     pictures += [_pick(value, lambda name: _upload(uploads, name)) for value in fields.get("upload", ())]
     if len(pictures) > PICTURES:
         raise BadAddress(f"A query has at most {PICTURES} pictures; this address has {len(pictures)}.")
-    tab = first.get("tab", "look")
     page = _whole("page", first.get("page", "1"), LAST_PAGE)
     ask = Ask(
         tuple(pictures),
@@ -68,7 +67,13 @@ def visit_of(address: str, uploads: Path) -> Visit:
         first.get("camera"),
         (page - 1) * PAGE,
     )
-    return Visit(ask, tab if tab in TABS else "look")
+    return Visit(ask, tab_of(address))
+
+
+def tab_of(address: str) -> str:
+    """The tab that an address shows, whatever else it says."""
+    tab = dict(parse_qsl(address.removeprefix("?")[:LONGEST], errors="replace")).get("tab", "look")
+    return tab if tab in TABS else "look"
 
 
 def moment(name: str, text: str | None) -> datetime | None:

@@ -152,9 +152,11 @@ def look_at_photo(library: Library, photo_id: int, k: int = NEIGHBOURS) -> LookR
     except (LibraryError, RegconvError) as error:
         reason = f"{error.reason}." if isinstance(error, UnreadableImage) else str(error)
         known = _stored_labels(library, photo.content_id)
-        return LookResult(title, known, [], None, hits, exact, f"The file can't be read now: {reason}", hint, own)
+        trouble = f"The file can't be read now: {reason}"
+        return LookResult(title, known, [], None, hits, exact, trouble, hint, own, example)
     sheets = stage_sheets(look.features.stem, look.features.stages, library.description.stages)
-    return LookResult(title, _labels(look.labels), sheets, look.picture, hits, exact, hint=hint, own=own)
+    labels = _labels(look.labels)
+    return LookResult(title, labels, sheets, look.picture, hits, exact, hint=hint, own=own, example=example)
 
 
 def photos_to_try(library: Library, count: int) -> list[Hit]:
@@ -163,18 +165,19 @@ def photos_to_try(library: Library, count: int) -> list[Hit]:
     library.vectors.refresh()
     sample = library.vectors.sample(4 * count).tolist()  # some may be gone
     found = library.catalog.photos(sample, EVERYTHING, library.space_id)
-    return [Hit(photos[0].id, os.path.basename(photos[0].path), 1.0) for photos in found.values()][:count]
+    hits = [Hit(photos[0].id, os.path.basename(photos[0].path), 1.0) for photos in found.values()]
+    return hits[:: max(1, len(hits) // count)][:count]
 
 
-def word_to_try(library: Library, photos: Sequence[Hit]) -> str | None:
-    """A name that the network has for one of these photos: the one that it is surest of."""
+def word_to_try(library: Library, photos: Sequence[Hit]) -> tuple[str, Hit] | None:
+    """The name that the network is surest of among these photos, and the photo."""
     library = library.follow()
-    named: list[tuple[float, str]] = []
+    named: list[tuple[float, str, Hit]] = []
     for hit in photos:
         photo = library.catalog.photo(hit.photo_id)
         labels = [] if photo is None else _stored_labels(library, photo.content_id)
-        named += [(score, words.partition(",")[0]) for words, score in labels[:1]]
-    return max(named)[1] if named else None
+        named += [(score, words.partition(",")[0], hit) for words, score in labels[:1]]
+    return max(named, key=lambda one: one[0])[1:] if named else None
 
 
 def teach_word(library: Library, photo_id: int, word: str) -> Lesson:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import gradio as gr
 
 from ui import handlers, markup
+from ui.address import tab_of
 from ui.context import PageContext
+from ui.search_handlers import Ask
+from ui.tabs import look_markup
+from ui.tabs.duplicates import duplicates_tab
 from ui.tabs.library import library_tab
 from ui.tabs.look import look_tab
-from ui.tabs.shared import QUICK, html, script
+from ui.tabs.shared import LATEST, QUICK, html, script, value
+from ui.tabs.stages import stages_tab
 
 CACHE_S = 3600  # what people upload is deleted after an hour, and when the server ends
 
@@ -20,15 +28,34 @@ def build_page(context: PageContext) -> gr.Blocks:
     def machine() -> str:
         return markup.header(handlers.machine(library), library.space.note)
 
+    def visit(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
+        return looks.events.visit(ask, trail, event) | {tabs: gr.Tabs(selected=tab_of(value(event, "address")))}
+
+    def choose(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
+        return looks.events.choose(ask, trail, event) | {tabs: gr.Tabs(selected="look")}
+
     with gr.Blocks(title="RegConv", analytics_enabled=False, delete_cache=(CACHE_S // 4, CACHE_S)) as page:
         header = html(markup.header(None, library.space.note), "header")
-        with gr.Tabs(elem_id="tabs"):
+        address = html(look_markup.address(""), "address", js_on_load=script("address.js"))
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Look", id="look") as look:
-                look_tab(context, page, look)
+                looks = look_tab(context, address)
+            with gr.Tab("Stages", id="stages") as stages:
+                maps = stages_tab(context, looks.picture, stages)
+            with gr.Tab("Duplicates", id="duplicates") as duplicates:
+                groups = duplicates_tab(context, duplicates, page)
             with gr.Tab("Library", id="library") as admin:
                 timer = library_tab(context, page)
         page.load(machine, outputs=header, show_progress="hidden", api_visibility="private")
-        page.load(None, js=script("keys.js"))
+        for name in ("keys.js", "paste.js"):
+            page.load(None, js=script(name))
+        view = [looks.ask, looks.trail]
+        address.visit(visit, view, [*looks.outputs, tabs], **LATEST)
+        for chooser in (*maps.choosers, *groups.choosers):
+            chooser.choose(choose, view, [*looks.outputs, tabs], **LATEST)
+        for name, tab in {"look": look, "stages": stages, "duplicates": duplicates, "library": admin}.items():
+            tab.select(partial(looks.events.address_in, name), looks.ask, address, **QUICK)
+        look.select(looks.events.hint, looks.ask, looks.found, **QUICK)
         look.select(lambda: gr.Timer(active=False), outputs=timer, **QUICK)
         admin.select(lambda: gr.Timer(active=True), outputs=timer, **QUICK)
     return page

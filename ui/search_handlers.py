@@ -64,6 +64,7 @@ class FoundPicture:
     name: str  # the file's, without folders
     score: float
     copies: tuple[int, ...] = ()
+    copy_names: tuple[str, ...] = ()
     meaning: str | None = None  # "1 in 12,000 unrelated pairs look this alike"
     beyond_chance: bool | None = None  # None where nothing is known of chance
 
@@ -167,6 +168,7 @@ def _picture(group: list[Neighbour], chance: Chance | None) -> FoundPicture:
         os.path.basename(first.photo.path),
         first.score,
         tuple(copy.photo.id for copy in copies),
+        tuple(os.path.basename(copy.photo.path) for copy in copies),
         None if chance is None else chance.words(first.score),
         None if chance is None else not chance.is_chance(first.score),
     )

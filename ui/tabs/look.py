@@ -1,44 +1,47 @@
-"""The Look tab: one picture, what the network says of it, and the photos like it."""
+"""The Look tab: a query of pictures and words, what the network says of its first picture, and the photos like it."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from ui import handlers
 from ui.context import PageContext
-from ui.markup import problem
+from ui.search_handlers import Ask
 from ui.tabs import look_markup as markup
-from ui.tabs.shared import QUICK, WORK, html, live_html, number, script
+from ui.tabs.look_events import DIAL, MIX, LookEvents, LookParts
+from ui.tabs.shared import LATEST, QUICK, WORK, html, live_html
 
-BROWSERS_SHOW = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
+PICTURES = ["image"]  # what the fields for pictures take: the server finds out what a file really is
+DIAL_WORDS = [(kind.capitalize(), kind) for kind in DIAL] + [("My own mix", MIX)]
 
 
 @dataclass(frozen=True)
 class LookTab:
-    """What other tabs need: `picture` holds what is looked at (None, an uploaded file, or a photo's id)."""
+    """What other tabs need: `picture` holds what is looked at (None, an uploaded file, or a photo's id), `ask` the query."""
 
+    ask: gr.State
     picture: gr.State
-    neighbours: gr.HTML
-    events: _Events
-    outputs: list[Any]  # of events.look_at_photo
+    trail: gr.State
+    found: gr.HTML
+    events: LookEvents
+    outputs: list[Any]
 
 
-def look_tab(context: PageContext, page: gr.Blocks, tab: gr.Tab) -> LookTab:
-    """Build the tab; called within it."""
-    events = _Events(context)
-    query = gr.State(None)
+def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
+    """Build the tab; called within it. `address` holds the view's address."""
+    ask, picture, trail = gr.State(Ask()), gr.State(None), gr.State([])
+    events = LookEvents(context)
     with gr.Row(elem_classes="rc-look"):
         with gr.Column(scale=2, min_width=280):
-            picture = gr.Image(
+            query = gr.Image(
                 label="Your picture", type="filepath", sources=["upload", "clipboard"], buttons=[], height=280,
-                elem_id="query", placeholder="Drop a picture here, paste one, or click to choose",
+                elem_id="query", format="jpeg", placeholder="Drop a picture here, paste one, or click to choose",
             )  # fmt: skip
             trouble = html("", "look-problem")
+            picks = live_html("", "picks", "weigh", "drop")
+            add = gr.UploadButton("Add another picture", file_types=PICTURES, elem_id="add", size="sm", visible=False)
             labels = html(markup.labels(None), "labels")
             own = html("", "own-labels")
             with gr.Group(visible=False) as lesson:
@@ -46,78 +49,77 @@ def look_tab(context: PageContext, page: gr.Blocks, tab: gr.Tab) -> LookTab:
                     label="Teach it a word", placeholder="cat", max_lines=1, elem_id="word",
                     info="Yours alone: two words or more, a few photos each.",
                 )  # fmt: skip
-                teach = gr.Button("Teach this word", elem_id="teach")
+                teach = gr.Button("Teach this word", elem_id="teach", size="sm")
             taught = html("", "taught")
         with gr.Column(scale=5, min_width=320):
-            neighbours = live_html(events.no_neighbours(), "neighbours", "choose")
+            steps = live_html("", "trail", "visit")
+            controls = _controls(context)
+            found = live_html(
+                events.nothing_yet(), "neighbours", "choose", "more", "less", "why", "stages", "say", "turn"
+            )
     stages = html(events.no_stages(), "stages")
-    shown = [query, trouble, labels, own, lesson, taught, neighbours, stages]
-    options: dict[str, Any] = {**WORK, "show_progress_on": [picture]}
-    picture.input(events.look_at_upload, picture, [picture, *shown], preprocess=False, **options)
-    neighbours.choose(events.look_at_photo, None, [picture, *shown], trigger_mode="always_last", **options)
-    picture.clear(events.cleared, None, shown, **QUICK)
-    gr.on([teach.click, word.submit], events.teach, [query, word], [word, taught, own], **QUICK)
-    tab.select(events.hint, query, neighbours, **QUICK)
-    page.load(None, js=script("paste.js"))
-    return LookTab(query, neighbours, events, [picture, *shown])
+    at = LookParts(
+        ask, picture, trail, query, trouble, picks, add, labels, own, lesson, taught, steps, found, stages, address,
+        **controls,
+    )  # fmt: skip
+    events.at = at
+    _listen(at, events)
+    gr.on([teach.click, word.submit], events.teach, [picture, word], [word, taught, own], **QUICK)
+    return LookTab(ask, picture, trail, found, events, at.outputs)
 
 
-class _Events:
-    """Handlers with the library at hand; each answers with what Gradio puts into the outputs."""
-
-    def __init__(self, context: PageContext) -> None:
-        self.library = context.library
-
-    def look_at_upload(self, upload: dict[str, Any] | None) -> list[Any]:
-        """`upload` is Gradio's own record of a file below its upload folder, which it has checked."""
-        if upload is None:
-            return [gr.skip(), *self.cleared()]
-        path = upload["path"]
-        result = handlers.look_at_upload(self.library, path, upload.get("orig_name"))
-        picture: Any = gr.skip()
-        if result.saw is not None and not path.lower().endswith(BROWSERS_SHOW):
-            picture = Image.fromarray(result.saw)  # no browser shows a TIFF or HEIC: show what the network saw
-        return (
-            [picture, path, *self._shown(result, may_teach=False)] if result.saw is not None else self._refused(result)
+def _controls(context: PageContext) -> dict[str, Any]:
+    with gr.Row(elem_classes="rc-dial"):
+        dial = gr.Radio(
+            DIAL_WORDS, value=DIAL[-1], label="What kind of similar", elem_id="dial", scale=3, min_width=300
         )
+        words = gr.Dropdown(
+            [], multiselect=True, allow_custom_value=True, label="Called (a word)", elem_id="words", scale=3, min_width=200,
+            max_choices=8,
+        )  # fmt: skip
+    with gr.Row(visible=False, elem_classes="rc-mix") as mixer:
+        names = context.library.space.names
+        mix = [gr.Slider(0, 1, 1, step=0.05, label=name.replace("stage", "stage "), min_width=140) for name in names]
+    with gr.Accordion("Only some photos", open=False, elem_id="filters") as filters, gr.Row():
+        folder = gr.Dropdown([], allow_custom_value=True, label="In the folder", value=None, elem_id="folder")
+        camera = gr.Dropdown([], allow_custom_value=True, label="Taken by the camera", value=None, elem_id="camera")
+        after = gr.Textbox(
+            label="Taken from then on", placeholder="2024-05", max_lines=1, elem_id="after", min_width=120
+        )
+        before = gr.Textbox(label="Taken before then", placeholder="2025", max_lines=1, elem_id="before", min_width=120)
+    return {
+        "dial": dial, "words": words, "mixer": mixer, "mix": mix, "filters": filters, "folder": folder, "camera": camera,
+        "after": after, "before": before,
+    }  # fmt: skip
 
-    def look_at_photo(self, event: gr.EventData) -> list[Any]:
-        photo_id = number(event, "photo") or 0
-        result = handlers.look_at_photo(self.library, photo_id)
-        if not result.hits and result.saw is None:
-            return self._refused(result)
-        view = handlers.view_of_photo(self.library, photo_id)
-        picture = None if view is None else Image.open(io.BytesIO(view))
-        return [picture, photo_id, *self._shown(result, may_teach=True)]
 
-    def cleared(self) -> list[Any]:
-        lesson = ["", gr.Group(visible=False), ""]
-        return [None, "", markup.labels(None), *lesson, self.no_neighbours(), self.no_stages()]
-
-    def teach(self, query: str | int | None, word: str) -> list[Any]:
-        """Only photos of the library can be marked: an upload is not kept."""
-        if not isinstance(query, int):
-            return [gr.skip(), "", gr.skip()]
-        lesson = handlers.teach_word(self.library, query, word)
-        told = markup.lesson(lesson)
-        return [gr.skip(), told, gr.skip()] if lesson.problem else ["", told, markup.own_labels(lesson.own)]
-
-    def hint(self, query: str | int | None) -> Any:
-        return self.no_neighbours() if query is None else gr.skip()
-
-    def no_neighbours(self) -> str:
-        numbers = self.library.catalog.counts(self.library.space_id)
-        return markup.neighbours(None, markup.empty_hint(numbers, handlers.EMPTY_LIBRARY))
-
-    def no_stages(self) -> str:
-        names = [name.replace("stage", "stage ") for name in self.library.space.names if name.startswith("stage")]
-        return markup.stages(None, ["input", "stem", *names])
-
-    def _shown(self, result: handlers.LookResult, may_teach: bool) -> list[Any]:
-        lesson = [markup.own_labels(result.own), gr.Group(visible=may_teach), ""]
-        return ["", markup.labels(result), *lesson, markup.neighbours(result), markup.stages(result)]
-
-    def _refused(self, result: handlers.LookResult) -> list[Any]:
-        """As before the first picture, with the reason where the picture would be."""
-        _, _, *blank = self.cleared()
-        return [None, None, problem(result.problem), *blank]
+def _listen(at: LookParts, events: LookEvents) -> None:
+    looks: dict[str, Any] = {**WORK, "show_progress_on": [at.query]}
+    latest: dict[str, Any] = {**LATEST, "show_progress_on": [at.query]}
+    view, outputs = [at.ask, at.trail], at.outputs
+    at.query.input(events.upload, [at.query, *view], outputs, preprocess=False, **looks)
+    at.query.clear(events.cleared, view, outputs, **QUICK)
+    at.add.upload(events.add_upload, [at.add, *view], outputs, preprocess=False, **looks)
+    at.found.choose(events.choose, view, outputs, **latest)
+    at.found.more(events.more, view, outputs, **latest)
+    at.found.less(events.less, view, outputs, **latest)
+    at.found.turn(events.turn, view, outputs, **latest)
+    at.found.say(events.say, view, outputs, **latest)
+    at.picks.weigh(events.weigh, view, outputs, **latest)
+    at.picks.drop(events.drop, view, outputs, **latest)
+    at.steps.visit(events.visit, view, outputs, **latest)
+    changed = [
+        at.words.input,
+        at.folder.input,
+        at.camera.input,
+        at.after.submit,
+        at.before.submit,
+        at.after.blur,
+        at.before.blur,
+    ]
+    gr.on(
+        [at.dial.input, *changed, *(slider.release for slider in at.mix)],
+        events.narrow, [*view, at.dial, at.words, at.folder, at.camera, at.after, at.before, *at.mix], outputs, **latest,
+    )  # fmt: skip
+    at.words.focus(events.word_choices, None, at.words, **QUICK)
+    at.filters.expand(events.filter_choices, None, [at.folder, at.camera], **QUICK)

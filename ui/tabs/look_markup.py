@@ -1,17 +1,27 @@
-"""What the Look tab shows, as HTML."""
+"""What the Look tab shows of one picture and of the query, as HTML. Photos found: found_markup."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from ui.handlers import NEIGHBOURS, Hit, Lesson, LookResult
+from ui.handlers import Lesson, LookResult
 from ui.maps import Sheet, encoded
-from ui.markup import about, data_url, empty, problem, section, text
+from ui.markup import about, data_url, problem, section, text
 
 NONE_OF_THESE = "none of these"
-THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
+LEAST, MOST, STEP = -2, 2, 0.25  # of the slider that says how much a picture counts
+
+
+@dataclass(frozen=True)
+class ShownPick:
+    """A picture of the query: its name, where its small picture is (None: nothing that a browser shows), its weight."""
+
+    name: str
+    source: str | None
+    weight: float
 
 
 def labels(result: LookResult | None) -> str:
@@ -27,7 +37,7 @@ def own_labels(own: Sequence[tuple[str | None, float]]) -> str:
     if not own:
         return ""
     rows = "".join(_bar(NONE_OF_THESE if word is None else word, share) for word, share in own)
-    return f'<section class="rc-section rc-labels"><h2>Your words</h2><ol>{rows}</ol></section>'
+    return f'<section class="rc-section rc-labels rc-own"><h2>Your words</h2><ol>{rows}</ol></section>'
 
 
 def lesson(told: Lesson) -> str:
@@ -35,22 +45,37 @@ def lesson(told: Lesson) -> str:
     return problem(told.problem) or about(told.words)
 
 
-def neighbours(result: LookResult | None, hint: str | None = None) -> str:
-    """The photos most like the query, best first: each a button that makes it the query, with a link to the photo itself."""
-    if result is None:
-        words = about("Give a picture, and the photos most like it appear here.")
-        return section("Photos like it", empty(hint) if hint else words + f'<ul class="rc-grid">{_BLANK_CARDS}</ul>')
-    if not result.hits:
-        return section("Photos like it", empty(result.hint or "There is nothing like it in this library."))
-    words = "Best first, by cosine similarity" + ("." if result.exact else ", found approximately.")
-    words += " Click a photo to search with it."
-    cards = "".join(_card(hit) for hit in result.hits)
-    return section(f"Photos like {text(result.title)}", about(words) + f'<ul class="rc-grid" data-grid>{cards}</ul>')
+def picks(shown: Sequence[ShownPick]) -> str:
+    """The pictures of a query of several, each with a slider from unlike to like; nothing for a single picture."""
+    if len(shown) < 2 and all(pick.weight == 1 for pick in shown):
+        return ""
+    rows = "".join(_pick(number, pick) for number, pick in enumerate(shown))
+    return section("Pictures of this query", f'<ul class="rc-picks">{rows}</ul>')
+
+
+def trail(steps: Sequence[tuple[str, str, str | None]]) -> str:
+    """The queries that led here, oldest first, as (address, title, source of a small picture): each a button that goes back."""
+    if len(steps) < 2:
+        return ""
+    items = "".join(_step(*step, is_last=step is steps[-2]) for step in steps[:-1])
+    now = text(steps[-1][1])
+    return (
+        f'<nav class="rc-trail" aria-label="Earlier queries"><ol data-grid>{items}'
+        f'<li class="rc-now" aria-current="page"><span>{now}</span></li></ol></nav>'
+    )
+
+
+def address(words: str) -> str:
+    """The view's address, for the address bar."""
+    return f'<span hidden data-address="{text(words)}"></span>'
 
 
 def stages(result: LookResult | None, names: Sequence[str] = ()) -> str:
     """Stem and stages, each a sheet of maps under the words that say how to read it; before that, places for `names`."""
-    words = about("The channels that answered strongest, dark to light. Later stages see larger things in fewer cells.")
+    words = about(
+        "The channels that answered strongest, dark to light. Later stages see larger things in fewer cells. "
+        "The Stages tab shows every channel."
+    )
     if result is None:
         figures = "".join(
             f'<figure class="rc-stage"><figcaption><b>{text(name)}</b></figcaption><i></i></figure>' for name in names
@@ -63,11 +88,6 @@ def stages(result: LookResult | None, names: Sequence[str] = ()) -> str:
     return section("What the network sees", words + f'<div class="rc-stages">{figures}</div>')
 
 
-def empty_hint(numbers: dict[str, int], words: str) -> str | None:
-    """What to do next, where the library has nothing to search yet."""
-    return None if numbers["embedded"] else words
-
-
 def _bar(words: str, share: float) -> str:
     return (
         f'<li><span class="rc-label">{text(words)}</span><span class="rc-percent">{share:.1%}</span>'
@@ -75,15 +95,26 @@ def _bar(words: str, share: float) -> str:
     )
 
 
-def _card(hit: Hit) -> str:
-    name, score = text(hit.name), f"{hit.score:.3f}"
-    side = THUMBNAIL_SIDE
+def _pick(number: int, pick: ShownPick) -> str:
+    name = text(pick.name)
+    picture = "<i></i>" if pick.source is None else f'<img src="{text(pick.source)}" alt="" width="56" height="56">'
+    meaning = "like" if pick.weight > 0 else "unlike"
     return (
-        f'<li><button type="button" data-cell data-event="choose" data-photo="{hit.photo_id}" '
-        f'aria-label="Search with {name}, similarity {score}">'
-        f'<img src="/photos/{hit.photo_id}/thumbnail" alt="{name}" loading="lazy" width="{side}" height="{side}"></button>'
-        f'<p class="rc-name" title="{name}">{name}</p><p class="rc-under"><span class="rc-score">{score}</span>'
-        f'<a href="/photos/{hit.photo_id}" target="_blank" rel="noopener" aria-label="Open {name}">Open</a></p></li>'
+        f'<li>{picture}<div><p class="rc-name" title="{name}">{name}</p>'
+        f'<label><span>unlike</span><input type="range" min="{LEAST}" max="{MOST}" step="{STEP}" value="{pick.weight:g}" '
+        f'data-event="weigh" data-number="{number}" aria-label="How much {name} counts"><span>like</span></label></div>'
+        f"<output>{meaning} {abs(pick.weight):g}</output>"
+        f'<button type="button" data-event="drop" data-number="{number}" aria-label="Take {name} out of the query">'
+        "Remove</button></li>"
+    )
+
+
+def _step(address: str, title: str, source: str | None, *, is_last: bool) -> str:
+    picture = "" if source is None else f'<img src="{text(source)}" alt="" width="40" height="40">'
+    key = ' data-key="Escape" title="Back (Esc)"' if is_last else ""
+    return (
+        f'<li><button type="button" data-cell data-event="visit" data-address="{text(address)}"{key} '
+        f'aria-label="Back to {text(title)}">{picture}<span>{text(title)}</span></button></li>'
     )
 
 
@@ -108,9 +139,6 @@ def _stage(sheet: Sheet) -> str:
 
 
 # What stands where results will be, in their size: nothing moves when they come.
-_BLANK_CARDS = (
-    '<li class="rc-blank"><i></i><p class="rc-name">&nbsp;</p><p class="rc-under">&nbsp;</p></li>' * NEIGHBOURS
-)
 _BLANK_BARS = (
     '<li><span class="rc-label">&nbsp;</span><span class="rc-percent"></span><span class="rc-bar"></span></li>' * 5
 )

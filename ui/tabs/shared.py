@@ -11,6 +11,7 @@ import gradio as gr
 # Quick answers do not wait behind pictures that are being looked at.
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 WORK: dict[str, Any] = {"concurrency_limit": 2, "api_visibility": "private"}  # of each kind, so many at a time
+LATEST: dict[str, Any] = {**WORK, "trigger_mode": "always_last"}  # of several clicks in a row, the last
 
 _EVENTS = Path(__file__).with_name("events.js").read_text()
 
@@ -33,8 +34,14 @@ def live_html(value: str, elem_id: str, *events: str, **options: Any) -> gr.HTML
     return html(value, elem_id, js_on_load=f"const EVENTS = {json.dumps(events)};\n{_EVENTS}", **options)
 
 
+def value(event: gr.EventData, name: str) -> str:
+    """What an event brings as a text, empty where it brings nothing."""
+    data = event._data
+    found = data.get(name) if isinstance(data, dict) else None
+    return found if isinstance(found, str) else str(found) if isinstance(found, int | float) else ""
+
+
 def number(event: gr.EventData, name: str) -> int | None:
     """A whole number that an event brings, None where it brings none."""
-    value = event._data.get(name) if isinstance(event._data, dict) else None
-    text = str(value)
+    text = value(event, name)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

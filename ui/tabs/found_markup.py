@@ -1,0 +1,141 @@
+"""Photos that a search found, as HTML: a grid of buttons; and what stands there before there is a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ui.handlers import Hit
+from ui.markup import about, empty, problem, section, text
+from ui.search_handlers import PAGE, Found, FoundPicture
+
+THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
+_PAIRS = " unrelated pairs look this alike"
+
+
+def found_photos(found: Found, title: str, page: int, *, has_picture: bool) -> str:
+    """A page (0 first) of an answer, best first: each photo a button that makes it the query, and what else to do with it."""
+    if found.problem:
+        return section(title, problem(found.problem))
+    if not found.pictures:
+        return section(title, empty(found.hint or "There is nothing like it in this library."))
+    cards = "".join(_cards(found.pictures, has_picture))
+    return section(title, about(_how_to_read(found, has_picture)) + _grid(cards) + _pager(found, page))
+
+
+def nothing_yet(photos: Sequence[Hit], word: tuple[str, Hit] | None, hint: str | None) -> str:
+    """Before the first query: three things to try and photos to begin with, or what to do where there are none."""
+    if hint:
+        return section("Photos like it", empty(hint))
+    tries = _tries(photos, word)
+    cards = "".join(_card(FoundPicture(hit.photo_id, hit.name, hit.score), "", False) for hit in photos)
+    return section("Three things to try", f'<ul class="rc-tries">{tries}</ul>') + section(
+        "Or begin with one of these photos", _grid(cards)
+    )
+
+
+def _tries(photos: Sequence[Hit], word: tuple[str, Hit] | None) -> str:
+    first, last = photos[0], photos[-1]
+    tries = [
+        ("choose", f'data-photo="{first.photo_id}"', first, "Find what looks like it", f"Photos like {first.name}"),
+        ("stages", f'data-photo="{last.photo_id}"', last, "See what the network sees", f"Every stage of {last.name}"),
+    ]
+    if word:
+        said, hit = word
+        tries.insert(1, ("say", f'data-word="{text(said)}"', hit, "Search by a word", f"Photos called “{said}”"))
+    return "".join(
+        f'<li><button type="button" data-event="{event}" {data}>'
+        f'<img src="/photos/{hit.photo_id}/thumbnail" alt="" width="72" height="72">'
+        f"<span><b>{text(what)}</b><span>{text(which)}</span></span></button></li>"
+        for event, data, hit, what, which in tries
+    )
+
+
+def _how_to_read(found: Found, has_picture: bool) -> str:
+    if not has_picture:
+        return "The surest first. Click a photo to search with it."
+    words = "Best first, by cosine similarity" + ("." if found.exact else ", found approximately.")
+    if any(picture.meaning for picture in found.pictures):
+        words += " “1 in 500” means: one of 500 pairs of unrelated photos here looks at least so alike."
+    return f"{words} {found.unknown}" if found.unknown else f"{words} Click a photo to search with it."
+
+
+def _cards(pictures: Sequence[FoundPicture], has_picture: bool) -> list[str]:
+    cards = []
+    for number, picture in enumerate(pictures):
+        is_chance = picture.beyond_chance is False
+        if is_chance and (number == 0 or pictures[number - 1].beyond_chance):
+            cards.append(
+                '<li class="rc-line" role="note"><span>From here on: no more alike than unrelated photos are by chance</span></li>'
+            )
+        cards.append(_card(picture, " rc-chance" if is_chance else "", has_picture))
+    return cards
+
+
+def _card(picture: FoundPicture, kind: str, has_picture: bool) -> str:
+    name, number = text(picture.name), picture.photo_id
+    score = f"{picture.score:.3f}"
+    rarity = (picture.meaning or "").removesuffix(_PAIRS) if (picture.meaning or "").endswith(_PAIRS) else ""
+    spoken = (
+        f"Search with {name}" + (f", similarity {score}" if has_picture else "") + (f", {rarity}" if rarity else "")
+    )
+    meaning = (
+        f'<span class="rc-meaning" title="{text(picture.meaning or "")}">{text(rarity.replace("fewer than", "<"))}</span>'
+        if rarity
+        else ""
+    )
+    under = f'<p class="rc-under"><span class="rc-score">{score}</span>{meaning}</p>' if has_picture else ""
+    return (
+        f'<li class="rc-card{kind}"><button type="button" class="rc-photo" data-cell data-event="choose" data-photo="{number}" '
+        f'aria-label="{spoken}">{_thumbnail(number, picture.name)}</button>'
+        f'<p class="rc-name" title="{name}">{name}</p>{under}{_actions(picture, has_picture)}</li>'
+    )
+
+
+def _thumbnail(number: int, name: str) -> str:
+    side = THUMBNAIL_SIDE
+    return f'<img src="/photos/{number}/thumbnail" alt="{text(name)}" loading="lazy" width="{side}" height="{side}">'
+
+
+def _actions(picture: FoundPicture, has_picture: bool) -> str:
+    name, number = text(picture.name), picture.photo_id
+    asked = (
+        (("more", "+", "More like"), ("less", "−", "Less like"), ("why", "Why", "Why is it like"))
+        if has_picture
+        else ()
+    )
+    buttons = "".join(
+        f'<button type="button" data-event="{event}" data-photo="{number}" title="{words} this" aria-label="{words} {name}">'
+        f"{sign}</button>"
+        for event, sign, words in asked
+    )
+    link = f'<a href="/photos/{number}" target="_blank" rel="noopener" aria-label="Open {name}">Open</a>'
+    return f'<p class="rc-actions">{buttons}{link}</p>{_copies(picture)}'
+
+
+def _copies(picture: FoundPicture) -> str:
+    if not picture.copies:
+        return ""
+    count = len(picture.copies)
+    links = "".join(
+        f'<li><a href="/photos/{number}" target="_blank" rel="noopener">{text(name)}</a></li>'
+        for number, name in zip(picture.copies, picture.copy_names, strict=True)
+    )
+    words = f"{count} cop{'y' if count == 1 else 'ies'}"
+    return f'<details class="rc-copies"><summary>+ {words}</summary><ul>{links}</ul></details>'
+
+
+def _grid(cards: str) -> str:
+    return f'<ul class="rc-grid" data-grid>{cards}</ul>'
+
+
+def _pager(found: Found, page: int) -> str:
+    if not page and not found.more:
+        return ""
+    first = page * PAGE + 1
+    return (
+        '<nav class="rc-pager" aria-label="Pages">'
+        f'<button type="button" data-event="turn" data-page="{page - 1}" data-key="p"{" disabled" * (page == 0)}>Previous</button>'
+        f"<span>{first:,} to {first + len(found.pictures) - 1:,}</span>"
+        f'<button type="button" data-event="turn" data-page="{page + 1}" data-key="n"{" disabled" * (not found.more)}>More</button>'
+        "</nav>"
+    )
