@@ -98,6 +98,21 @@ def strongest_channels(
     return _ranked(values, others, k, by)
 
 
+def rank_channels(
+    library: Library, stage: str, means: np.ndarray, content_id: int | None = None, by: By = "value"
+) -> list[ChannelValue]:
+    """All channels of a stage, ordered as `strongest_channels` does, for a picture whose means, float32 (c,), are known.
+
+    `content_id` is the picture's own content, which it is not compared with. Raises LibraryError for an unknown stage.
+    """
+    stage, width = stage_of(library.space.parts, stage)
+    if means.shape != (width,):
+        raise LibraryError(f"{len(means)} means were given for {stage}, which has {width} channels.")
+    norm = np.float32(np.linalg.norm(means.astype(np.float64)))
+    values = (means / (norm or 1)).astype(np.float16).astype(np.float32) * norm  # rounded as the stored ones
+    return _ranked(values, _others(library, stage, content_id), width, by)
+
+
 def stage_of(parts: Iterable[tuple[str, int]], stage: str | None) -> tuple[str, int]:
     """(name, channels) of a stage among a space's parts, the last one for None. Raises LibraryError where it is none."""
     widths = dict(parts)

@@ -39,3 +39,25 @@ def cell_grids(config: AnyConfig) -> dict[str, CellGrid]:
         stride *= stage.stride
         grids[f"stage{number}"] = CellGrid(first, stride)
     return grids
+
+
+def receptive_fields(config: AnyConfig) -> dict[str, int]:
+    """How many pixels high and wide the patch is that a cell of the stem and of every stage looks at, by name.
+
+    Squeeze-excitation and response normalisation let a little of the whole picture in besides; that is not counted.
+    """
+    field, jump = 1, 1
+    for conv in stem_plan(config):
+        field += (conv.kernel[0] - 1) * jump
+        jump *= conv.stride[0]
+    fields = {"stem": field}
+    for number, stage in enumerate(layer_plan(config), start=1):
+        if not isinstance(config, RegNetConfig) and stage.has_downsampling:
+            field += (stage.stride - 1) * jump  # side by side, no overlap
+            jump *= stage.stride
+        for layer in stage.layers:
+            kernel = 3 if isinstance(config, RegNetConfig) else 7
+            field += (kernel - 1) * jump
+            jump *= layer.stride
+        fields[f"stage{number}"] = field
+    return fields

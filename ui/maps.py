@@ -94,9 +94,9 @@ def stage_picture(
     high, wide = (max(1, round(tile * side / max(cells_high, cells_wide))) for side in (cells_high, cells_wide))
     sheet = np.empty((rows * (high + gap) - gap, columns * (wide + gap) - gap, 3), np.uint8)
     sheet[:] = BETWEEN
-    for position, brightness in enumerate(_brightness(chosen)):
+    for position, one in enumerate(brightness(chosen)):
         top, left = position // columns * (high + gap), position % columns * (wide + gap)
-        sheet[top : top + high, left : left + wide] = RAMP[_resized(brightness, wide, high)]
+        sheet[top : top + high, left : left + wide] = RAMP[_resized(one, wide, high)]
     return sheet
 
 
@@ -107,20 +107,23 @@ def encoded(picture: np.ndarray, kind: str = "PNG", quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def _brightness(maps: np.ndarray) -> np.ndarray:
-    """uint8 (c, h, w): each map's own range from dark to light, outliers cut, nearly flat maps left nearly flat."""
+def brightness(maps: np.ndarray, widest: float | None = None) -> np.ndarray:
+    """uint8 (c, h, w): each map's own range from dark to light, outliers cut, nearly flat maps left nearly flat.
+
+    Flat is meant beside the `widest` range of a map, of these where it is not given.
+    """
     maps = np.nan_to_num(maps.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = np.percentile(maps, (1, 99), axis=(1, 2), keepdims=True)
     if maps.shape[1] * maps.shape[2] < 400:  # on few cells a percentile would cut the very cell that matters
         low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
-    span = np.maximum(high - low, max(QUIET * float((high - low).max()), 1e-12))
+    span = np.maximum(high - low, max(QUIET * (float((high - low).max()) if widest is None else widest), 1e-12))
     return np.rint(np.clip((maps - low) / span, 0, 1) * 255).astype(np.uint8)
 
 
-def _resized(brightness: np.ndarray, wide: int, high: int) -> np.ndarray:
-    blocky = wide >= BLOCKS_FROM * brightness.shape[1]
+def _resized(cells: np.ndarray, wide: int, high: int) -> np.ndarray:
+    blocky = wide >= BLOCKS_FROM * cells.shape[1]
     how = Image.Resampling.NEAREST if blocky else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(brightness).resize((wide, high), how))
+    return np.asarray(Image.fromarray(cells).resize((wide, high), how))
 
 
 def _ramp() -> np.ndarray:

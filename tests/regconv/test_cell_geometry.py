@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from regconv import describe
-from regconv.cell_geometry import CellGrid, cell_grids
+from regconv.cell_geometry import CellGrid, cell_grids, receptive_fields
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,15 @@ def test_a_cell_depends_on_what_lies_evenly_around_its_centre(
     maps = network(pixels, output_hidden_states=True).hidden_states
     grids = cell_grids(config)
     assert list(grids) == ["stem", *(f"stage{number}" for number in range(1, len(maps)))]
-    for grid, one in zip(grids.values(), maps, strict=True):
+    fields = receptive_fields(config)
+    for (name, grid), one in zip(grids.items(), maps, strict=True):
         middle = one.shape[2] // 2
         (gradient,) = torch.autograd.grad(one[0, :, middle, middle].square().sum(), pixels, retain_graph=True)
         for axis in (2, 3):
             seen = np.flatnonzero(gradient.abs().amax(dim=(0, 1, 5 - axis)).numpy())
             assert 0 < seen[0] < seen[-1] < size - 1, "the picture is too small to see the whole field"
             assert (seen[0] + seen[-1]) / 2 == grid.first + middle * grid.stride
+            assert seen[-1] - seen[0] + 1 == fields[name]
 
 
 def test_strides_are_the_descriptions(tiny_checkpoint: Any) -> None:

@@ -1,0 +1,171 @@
+"""The Stages tab: stem and every stage of the picture that Look looks at, their channels, and files of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from ui import stage_handlers as handlers
+from ui.context import PageContext
+from ui.maps import spoken_name
+from ui.seeing_handlers import ChannelResult, channel_photos
+from ui.stage_files import stage_file
+from ui.stage_looks import StageLooks
+from ui.tabs import stages_markup as markup
+from ui.tabs.shared import LATEST, WORK, html, live_html, number, script
+
+ORDERS = [("Strongest first", "value"), ("Unusual here first", "unusual")]
+VIEWS = ["Picture", "Both", "Map"]  # what the enlarged channel shows; the style sheet follows the choice
+
+Shown = dict[Any, Any]  # component -> what it shows now
+
+
+@dataclass(frozen=True)
+class StagesTab:
+    """What other tabs need: pieces whose "choose" names a photo to look at."""
+
+    choosers: list[gr.HTML]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The tab's components; `seen` is what the overview was made of."""
+
+    picture: gr.State
+    seen: gr.State
+    overview: gr.HTML
+    panel: gr.Column
+    stage: gr.Radio
+    order: gr.Radio
+    channels: gr.HTML
+    channel: gr.HTML
+    photos: gr.HTML
+    note: gr.HTML
+    file: gr.DownloadButton
+
+
+def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTab:
+    """Build the tab; called within it. `picture` holds what Look looks at: None, an uploaded file, or a photo's id."""
+    names = _names(context)
+    overview = html(markup.overview_places([spoken_name(name) for name in names]), "stage-overview")
+    with gr.Column(elem_id="stage-panel") as panel:
+        with gr.Row(elem_classes="rc-stage-choice"):
+            stage = gr.Radio(_choices(names), value=names[-1], label="Stage", elem_id="stage", scale=3, min_width=300)
+            order = gr.Radio(
+                ORDERS, value=ORDERS[0][1], label="Order of the channels", elem_id="order", scale=2, min_width=280
+            )
+        with gr.Row(elem_classes="rc-stage-view"):
+            with gr.Column(scale=7, min_width=320):
+                channels = live_html(markup.channel_places(), "stage-channels", "turn", "channel")
+            with gr.Column(scale=5, min_width=320, elem_classes="rc-stage-channel"):
+                gr.Radio(VIEWS, value=VIEWS[1], label="Show", show_label=False, elem_id="stage-show", container=False)
+                channel = html("", "stage-channel")
+                photos = live_html("", "stage-photos", "choose")
+        with gr.Row(elem_classes="rc-stage-save"):
+            sheet = gr.Button("Save all channels as PNG", elem_id="stage-png", scale=0, min_width=230)
+            arrays = gr.Button("Save the numbers as NPZ", elem_id="stage-npz", scale=0, min_width=230)
+            file = gr.DownloadButton(visible="hidden", elem_id="stage-file", scale=0, min_width=230)
+            note = html("", "stage-note")
+    at = _Parts(picture, gr.State(None), overview, panel, stage, order, channels, channel, photos, note, file)
+    events = _Events(context, at)
+    quiet = {**LATEST, "show_progress": "hidden"}
+    tab.select(events.opened, [picture, at.seen, stage, order], list(vars(at).values())[1:], **WORK)
+    asked = [picture, stage, order]
+    stage.input(events.stage, asked, [channels, channel, photos, note, file], **quiet)
+    order.input(events.page, asked, channels, **quiet)
+    channels.turn(events.page, asked, channels, **quiet)
+    clicked = channels.channel(events.channel, [picture, stage], [channel, photos], **quiet)
+    clicked.then(None, js=script("stages.js"))
+    for button, kind in ((sheet, "png"), (arrays, "npz")):
+        made = button.click(partial(events.save, kind), asked, [note, file], **WORK, show_progress_on=[note])
+        made.then(None, js="() => document.querySelector('#stage-file')?.click()")
+    return StagesTab([photos])
+
+
+def _names(context: PageContext) -> list[str]:
+    return ["stem", *(name for name, _ in context.library.space.parts if name != "pooled")]
+
+
+def _choices(names: list[str]) -> list[tuple[str, str]]:
+    return [(spoken_name(name).capitalize(), name) for name in names]
+
+
+class _Events:
+    """Handlers with the library and the last looks at hand; each answers with what Gradio puts into the outputs."""
+
+    def __init__(self, context: PageContext, at: _Parts) -> None:
+        self.library = context.library
+        self.looks = StageLooks()
+        self.at = at
+
+    def opened(self, picture: str | int | None, seen: Any, stage: str, order: str) -> Shown:
+        """Everything anew, where the picture or the library's model is another one since."""
+        at = self.at
+        now = (self.library.follow().space.key, picture)
+        if seen == now:
+            return {at.seen: gr.skip()}
+        if picture is None:
+            return {at.seen: now, at.overview: markup.nothing_yet(), at.panel: gr.Column(visible=False)}
+        shown = handlers.overview(self.looks, self.library, picture)
+        if shown.problem is not None:  # perhaps mended until the next time
+            return {at.seen: None, at.overview: markup.overview(shown), at.panel: gr.Column(visible=False)}
+        names = [one.name for one in shown.stages]
+        stage = stage if stage in names else names[-1]
+        return {
+            at.seen: now,
+            at.overview: markup.overview(shown),
+            at.panel: gr.Column(visible=True),
+            at.stage: gr.Radio(_choices(names), value=stage),
+            **self.stage(picture, stage, order),
+        }
+
+    def stage(self, picture: str | int | None, stage: str, order: str) -> Shown:
+        """A stage's first page and its strongest channel."""
+        at = self.at
+        view = self._view(picture, stage, None)
+        page = self.page(picture, stage, order)
+        return {at.channels: page, **view, at.note: "", at.file: gr.DownloadButton(visible="hidden")}
+
+    def page(self, picture: str | int | None, stage: str, order: str, event: gr.EventData | None = None) -> Any:
+        """A page of channels, the first where the event names none."""
+        if picture is None:
+            return gr.skip()
+        asked = 0 if event is None else number(event, "page") or 0
+        return markup.channels(handlers.channel_page(self.looks, self.library, picture, stage, order, asked))
+
+    def channel(self, picture: str | int | None, stage: str, event: gr.EventData) -> Shown:
+        """The channel that was clicked."""
+        return self._view(picture, stage, number(event, "channel") or 0)
+
+    def save(self, kind: str, picture: str | int | None, stage: str, order: str) -> list[Any]:
+        """A file of the stage, in the folder whose files Gradio gives out, and deletes after an hour."""
+        if picture is None:
+            return [gr.skip(), gr.skip()]
+        made = stage_file(self.looks, self.library, picture, stage, order, kind)
+        if made.problem is not None:
+            return [markup.saved("", made.problem), gr.DownloadButton(visible="hidden")]
+        folder = Path(get_upload_folder()) / hashlib.sha256(made.data).hexdigest()  # the same file is there once
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / made.name
+        path.write_bytes(made.data)
+        file = gr.DownloadButton("Download again", value=str(path), visible=True)
+        return [markup.saved(made.words, None, len(made.data)), file]
+
+    def _view(self, picture: str | int | None, stage: str, channel: int | None) -> Shown:
+        at = self.at
+        if picture is None:
+            return {at.channel: gr.skip(), at.photos: gr.skip()}
+        view = handlers.channel_view(self.looks, self.library, picture, stage, channel)
+        is_stored = view.problem is None and stage != handlers.NOT_STORED
+        found = (
+            channel_photos(self.library, view.channel, stage, markup.PHOTOS)
+            if is_stored
+            else ChannelResult(problem=view.problem)
+        )
+        return {at.channel: markup.channel(view), at.photos: markup.photos(view, found)}
