@@ -9,9 +9,9 @@ from typing import Any
 from index.duplicate_groups import Group
 from index.errors import LibraryError
 from index.library import Library
-from storage.decisions import KEEP_BOTH, NOT_DUPLICATE, DecisionRecord
+from storage.decisions import KEEP_BOTH, KEEP_ONE, NOT_DUPLICATE, DecisionRecord
 
-VERDICTS = (KEEP_BOTH, NOT_DUPLICATE)
+VERDICTS = (KEEP_ONE, KEEP_BOTH, NOT_DUPLICATE)
 
 
 def decide(library: Library, verdict: str, photo_ids: Sequence[int], groups: Iterable[Group]) -> None:
@@ -20,7 +20,7 @@ def decide(library: Library, verdict: str, photo_ids: Sequence[int], groups: Ite
     Raises LibraryError where the verdict or a photo is not known, or where the photos are not of one group.
     """
     if verdict not in VERDICTS:
-        raise LibraryError(f"{verdict!r} is no decision. Expected {' or '.join(VERDICTS)}.")
+        raise LibraryError(f"{verdict!r} is no decision. Expected {', '.join(VERDICTS[:-1])} or {VERDICTS[-1]}.")
     copies = contents_of(library, photo_ids)
     known = any(one.verdict == verdict and one.covers(copies) for one in library.catalog.decisions())
     if known:

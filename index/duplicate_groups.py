@@ -9,7 +9,7 @@ from typing import Any
 
 from index.best_copy import Detail, best_copy, sharpest
 from index.duplicate_relation import EDITED, SAME_PIXELS, WHOLE, Relation
-from storage.decisions import KEEP_BOTH, NOT_DUPLICATE, DecisionRecord
+from storage.decisions import KEEP_BOTH, KEEP_ONE, NOT_DUPLICATE, DecisionRecord
 from storage.fingerprints import Copy
 
 SAME_BYTES, BURST = "same-bytes", "burst"
@@ -116,24 +116,39 @@ class Joined:
 def undecided(groups: Iterable[Group], decisions: Sequence[DecisionRecord]) -> list[Group]:
     """The groups about which something is left to decide, without photos that were said to be no duplicates."""
     apart = told_apart(decisions)
-    kept = [decision for decision in decisions if decision.verdict == KEEP_BOTH]
-    together = Joined()
-    for decision in kept:
-        first, *others = decision.copies
-        for other in others:
-            together.join(first, other)
-    most = Counter[int]()
-    for decision in kept:
-        for content, count in decision.copies.items():
-            most[content] = max(most[content], count)
-    left = []
-    for group in groups:
-        group = _without(group, apart)
-        roots = {together.root(content) for content in group.copies}
-        covered = len(roots) == 1 and all(most[content] >= count for content, count in group.copies.items())
-        if len(group.members) > 1 and not covered:
-            left.append(group)
-    return left
+    decided = _Covered(decision for decision in decisions if decision.verdict != NOT_DUPLICATE)
+    whole = (_without(group, apart) for group in groups)
+    return [group for group in whole if len(group.members) > 1 and not decided.covers(group)]
+
+
+def superfluous(groups: Iterable[Group], decisions: Sequence[DecisionRecord]) -> list[Group]:
+    """The groups of which one photo is enough, as was decided: all but the first may go.
+
+    Where it was also said of a group that all stay, they stay.
+    """
+    apart = told_apart(decisions)
+    one = _Covered(decision for decision in decisions if decision.verdict == KEEP_ONE)
+    both = _Covered(decision for decision in decisions if decision.verdict == KEEP_BOTH)
+    whole = (_without(group, apart) for group in groups)
+    return [group for group in whole if len(group.members) > 1 and one.covers(group) and not both.covers(group)]
+
+
+class _Covered:
+    """What some decisions are about, together."""
+
+    def __init__(self, decisions: Iterable[DecisionRecord]) -> None:
+        self._together = Joined()
+        self._most = Counter[int]()  # photos of a content that one of them is about
+        for decision in decisions:
+            first, *_ = decision.copies
+            for content, count in decision.copies.items():
+                self._together.join(first, content)
+                self._most[content] = max(self._most[content], count)
+
+    def covers(self, group: Group) -> bool:
+        """Whether nothing of a group is left to decide."""
+        roots = {self._together.root(content) for content in group.copies}
+        return len(roots) == 1 and all(self._most[content] >= count for content, count in group.copies.items())
 
 
 def told_apart(decisions: Iterable[DecisionRecord]) -> dict[int, set[int]]:

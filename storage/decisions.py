@@ -12,7 +12,7 @@ from storage.database import chunks, now, reading, writing
 from storage.relations import forget_compared
 from storage.tables import Decision, DecisionContent
 
-KEEP_BOTH, NOT_DUPLICATE = "keep-both", "not-duplicate"
+KEEP_ONE, KEEP_BOTH, NOT_DUPLICATE = "keep-one", "keep-both", "not-duplicate"
 
 
 class DecisionRecord(NamedTuple):

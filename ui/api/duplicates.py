@@ -52,7 +52,7 @@ def duplicate_routes(search: DuplicateSearch) -> APIRouter:
 
     @router.post("/decide", summary="Decide about a group", responses=refusals(400, 404, 413))
     def decide(asked: Decision) -> Done:
-        """keep-both: all of them stay. not-duplicate: they are no duplicates. Files are never touched."""
+        """keep-one: the first is enough. keep-both: all stay. not-duplicate: they are none. Files are never touched."""
         must_know(search.library, asked.photo_ids)
         must_do(decide_group(search, asked.verdict, asked.photo_ids))
         return Done()

@@ -31,13 +31,15 @@ class JobAnswer(BaseModel):
 
     running: bool = Field(description="Whether it is at work")
     state: str | None = Field(
-        description="running, done, interrupted, failed; null where there was none yet", examples=["done"]
+        description="running, done, interrupted (paused or killed), cancelled, failed; null where there was none yet",
+        examples=["done"],
     )
     headline: str = Field(description="The state in words", examples=["The last run is complete"])
     share: float | None = Field(description="Of the work, 0 to 1; null while nobody knows", examples=[0.5])
     facts: list[str] = Field(description="Numbers in words", examples=[["154 photos seen", "154 new"]])
     current: str | None = Field(description="Name of the file last dealt with", examples=["cat.jpg"])
     failed: int = Field(description="Files that this run could not read", examples=[0])
+    can_resume: bool = Field(description="Whether it was paused or killed, and can be gone on with", examples=[False])
     skipped: list[SkippedFolder] = Field(description="Folders that were left as they were")
     problem: str | None = Field(description="Why it failed", examples=[None])
 
@@ -113,7 +115,7 @@ class GroupPhoto(BaseModel):
 class DuplicateGroup(BaseModel):
     """Photos that are one picture; the one to keep comes first."""
 
-    kind: str = Field(description="exact, or what was found", examples=["exact"])
+    kind: str = Field(description="same-bytes, same-pixels, edited or burst", examples=["same-bytes"])
     why: str = Field(description="Why they are a group", examples=["equal byte for byte"])
     photos: list[GroupPhoto] = Field(description="The one to keep first")
 
@@ -133,7 +135,7 @@ class DuplicatesAnswer(BaseModel):
 class Decision(BaseModel):
     """A decision about photos of one group."""
 
-    verdict: str = Field(description="keep-both or not-duplicate", examples=["keep-both"])
+    verdict: str = Field(description="keep-one, keep-both or not-duplicate", examples=["keep-both"])
     photo_ids: list[int] = Field(description="Two photos or more of one group", examples=[[7, 9]], max_length=1000)
 
 

@@ -21,7 +21,7 @@ UNDO = "undo"
     "orders",
     multiple=True,
     metavar="VERDICT:ID,ID...",
-    help="keep-both, not-duplicate or undo, and the ids of photos of one group. May be given again.",
+    help="keep-one, keep-both, not-duplicate or undo, and the ids of photos of one group. May be given again.",
 )
 @click.option("--limit", type=click.IntRange(min=0), help="Show so many groups at most. [default: all]")
 @click.option("--decisions", "only_decisions", is_flag=True, help="List what was decided, and look for nothing.")
@@ -75,8 +75,8 @@ def _order(text: str) -> tuple[str, list[int]]:
         photo_ids = [int(one) for one in ids.split(",")]
     except ValueError:
         photo_ids = []
-    if not photo_ids or verdict not in ("keep-both", "not-duplicate", UNDO):
+    if not photo_ids or verdict not in ("keep-one", "keep-both", "not-duplicate", UNDO):
         raise click.UsageError(
-            f"--decide takes keep-both, not-duplicate or undo, a colon and photo ids, such as keep-both:3,8; got {text!r}."
+            f"--decide takes keep-both, keep-one, not-duplicate or undo, a colon and photo ids, as in keep-both:3,8; got {text!r}."
         )
     return verdict, photo_ids

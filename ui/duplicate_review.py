@@ -1,0 +1,193 @@
+"""The review of duplicates, one group at a time: its facts, what was decided, and which files may go. No Gradio, and no HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from index.duplicate_groups import KINDS, Group, superfluous
+from ui.duplicate_handlers import DuplicateSearch, decide_group
+from ui.handlers import READ_ONLY
+
+GROUP_CHANGED = "This group has changed meanwhile: look at it again before you decide."
+VERDICT_WORDS = {
+    "keep-one": "one is enough",
+    "keep-both": "keep all",
+    "not-duplicate": "not the same",
+}
+
+
+class Place(NamedTuple):
+    """Where a review is: of one kind or of all, the group at a position, and which group it was that a person saw."""
+
+    kind: str | None = None
+    at: int = 0
+    shown: tuple[str, tuple[int, ...]] | None = None  # (kind, photo ids)
+
+
+@dataclass(frozen=True)
+class PhotoFacts:
+    """What tells copies apart. Sizes are upright pixels and bytes of the file."""
+
+    photo_id: int
+    path: str
+    relation: str  # to the first of the group, "" for that one
+    width: int
+    height: int
+    bytes: int
+    format: str
+    taken_at: datetime | None
+    camera: str | None
+
+    @property
+    def name(self) -> str:
+        """The file's, without folders."""
+        return os.path.basename(self.path)
+
+    @property
+    def folder(self) -> str:
+        """Where the file lies."""
+        return os.path.dirname(self.path)
+
+
+@dataclass(frozen=True)
+class ShownGroup:
+    """A group with the facts of its photos, the one to keep first."""
+
+    kind: str
+    why: str
+    photos: list[PhotoFacts]
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a person sees: a group, if any is left, and how far the review is."""
+
+    place: Place
+    group: ShownGroup | None
+    left: dict[str, int]  # groups to decide about, by kind
+    found: dict[str, int]  # groups of the last search, by kind
+    may_go: int  # photos beside the one that is enough
+    following: list[int] = field(
+        default_factory=list
+    )  # photos of the next group, to be fetched before they are asked for
+
+
+@dataclass(frozen=True)
+class MadeDecision:
+    """A decision as it is listed; `photos` are (photo id, name) of those that are still there."""
+
+    id: int
+    verdict: str
+    decided_at: datetime
+    photos: list[tuple[int, str]]
+
+
+def review(search: DuplicateSearch, place: Place) -> Review:
+    """What is to be seen at a place, or as near to it as there are groups."""
+    left = search.left()
+    mine = [group for group in left if place.kind in (None, group.kind)]
+    at = min(max(place.at, 0), max(len(mine) - 1, 0))
+    shown = _facts(search, mine[at : at + 1])
+    key = (mine[at].kind, _ids(mine[at])) if mine else None
+    following = [member.photo_id for group in mine[at + 1 : at + 2] for member in group.members[:12]]
+    return Review(
+        Place(place.kind, at, key), shown[0] if shown else None, _by_kind(left), _by_kind(search.groups),
+        sum(len(group.members) - 1 for group in _may_go(search)), following,
+    )  # fmt: skip
+
+
+def decide_shown(search: DuplicateSearch, place: Place, verdict: str) -> str | None:
+    """Decide about the group that was seen; None, or why not. A group that is another one by now is not decided about."""
+    if place.shown is None:
+        return "There is no group to decide about."
+    kind, photo_ids = place.shown
+    if not any(group.kind == kind and _ids(group) == photo_ids for group in search.left(kind)):
+        return GROUP_CHANGED
+    return decide_group(search, verdict, photo_ids)
+
+
+def take_back(search: DuplicateSearch, place: Place, decision_id: int | None = None) -> tuple[Place, str | None]:
+    """Take a decision back, the newest where none is named; (where its group is now, why that was refused)."""
+    catalog = search.library.catalog
+    if catalog.is_read_only:
+        return place, READ_ONLY
+    made = catalog.decisions()
+    found = made[-1] if made and decision_id is None else next((one for one in made if one.id == decision_id), None)
+    if found is None:
+        return place, "Nothing was decided yet." if not made else "That decision was taken back already."
+    catalog.take_back([found.id])
+    back = [group for group in search.left() if group.copies.keys() & found.copies.keys()]
+    if not back:
+        return place, None
+    kind = place.kind if any(group.kind == place.kind for group in back) else None
+    mine = search.left(kind)
+    return Place(kind, next(at for at, group in enumerate(mine) if group in back)), None
+
+
+def decisions_page(search: DuplicateSearch, start: int = 0, count: int = 20) -> tuple[list[MadeDecision], int]:
+    """(some decisions, the newest first, how many there are)."""
+    catalog = search.library.catalog
+    made = catalog.decisions()
+    some = made[::-1][max(start, 0) : max(start, 0) + count]
+    copies = catalog.copies({content for one in some for content in one.copies})
+    listed = []
+    for one in some:
+        photos = [
+            (copy.photo_id, os.path.basename(copy.path)) for content in one.copies for copy in copies.get(content, ())
+        ]
+        listed.append(MadeDecision(one.id, one.verdict, one.decided_at, photos))
+    return listed, len(made)
+
+
+def may_go(search: DuplicateSearch) -> tuple[list[str], str]:
+    """The files beside those that are enough: (their paths, the same as CSV with the file to keep and why).
+
+    Only what is still there, and only while the file to keep is.
+    """
+    paths: list[str] = []
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(("may go", "keep", "kind", "what it is to it", "bytes"))
+    for shown in _facts(search, _may_go(search)):
+        if not shown.photos or shown.photos[0].relation:
+            continue
+        keep, *others = shown.photos
+        for other in others:
+            paths.append(other.path)
+            rows.writerow((other.path, keep.path, shown.kind, other.relation, other.bytes))
+    return paths, table.getvalue()
+
+
+def _facts(search: DuplicateSearch, groups: Sequence[Group]) -> list[ShownGroup]:
+    """The groups with their photos that are still there."""
+    copies = search.library.catalog.copies({content for group in groups for content in group.copies})
+    known = {copy.photo_id: copy for photos in copies.values() for copy in photos}
+    shown = []
+    for group in groups:
+        photos = []
+        for member in group.members:
+            if (copy := known.get(member.photo_id)) is not None:
+                size = (copy.width, copy.height, copy.bytes, copy.format)
+                photos.append(PhotoFacts(copy.photo_id, copy.path, member.relation, *size, copy.taken_at, copy.camera))
+        shown.append(ShownGroup(group.kind, group.why, photos))
+    return shown
+
+
+def _may_go(search: DuplicateSearch) -> list[Group]:
+    return superfluous(search.groups, search.library.catalog.decisions())
+
+
+def _ids(group: Group) -> tuple[int, ...]:
+    return tuple(member.photo_id for member in group.members)
+
+
+def _by_kind(groups: Sequence[Group]) -> dict[str, int]:
+    counts = Counter(group.kind for group in groups)
+    return {kind: counts[kind] for kind in KINDS}

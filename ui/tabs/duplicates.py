@@ -1,0 +1,142 @@
+"""The Duplicates tab: photos that are in the library more than once, decided about a group at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ui.context import PageContext
+from ui.duplicate_handlers import SearchView
+from ui.duplicate_review import Place, decide_shown, decisions_page, may_go, review, take_back
+from ui.handlers import READ_ONLY
+from ui.markup import about, problem
+from ui.tabs import duplicates_markup as markup
+from ui.tabs.shared import QUICK, html, live_html, number, script
+
+POLL_S = 0.7
+SEEN = 7  # outputs of a review
+PATHS_SHOWN = 2000  # in the text field; the table has all
+
+
+@dataclass(frozen=True)
+class DuplicatesTab:
+    """What other tabs need: pieces whose "choose" names a photo to look at."""
+
+    choosers: list[gr.HTML]
+
+
+def duplicates_tab(context: PageContext, tab: gr.Tab, page: gr.Blocks) -> DuplicatesTab:
+    """Build the tab; called within it."""
+    events = _Events(context)
+    place = gr.State(Place())
+    timer = gr.Timer(POLL_S, active=False)
+    with gr.Row(elem_classes="rc-dup-start"):
+        begin = gr.Button("Look for duplicates", variant="primary", elem_id="duplicates-start", min_width=200, scale=0)
+        stop = gr.Button("Stop", visible=False, elem_id="duplicates-stop", min_width=100, scale=0)
+        html(about(markup.PROMISE), "duplicates-promise")
+    search = html("", "duplicates-search")
+    kinds = live_html("", "duplicates-kinds", "kind")
+    bar = live_html(markup.keys(events.is_read_only), "duplicates-keys", "decide", "undo", "step")
+    trouble = html(problem(READ_ONLY if events.is_read_only else None), "duplicates-problem")
+    group = live_html("", "duplicates-group", "choose")
+    with gr.Accordion("What you decided", open=False, elem_id="duplicates-decided") as decided:
+        decisions = live_html("", "duplicates-decisions", "undo", "turn")
+    with gr.Accordion("Files that may go", open=False, elem_id="duplicates-may-go") as files:
+        saved = html("", "duplicates-csv")
+        paths = gr.Textbox(
+            visible=False,
+            label="One path in each line",
+            lines=6,
+            max_lines=14,
+            buttons=["copy"],
+            elem_id="duplicates-paths",
+        )
+    seen = [place, kinds, group, trouble, decisions, decided, files]
+    whole = [timer, begin, stop, search, *seen]
+    begin.click(events.begin, place, whole, **QUICK)
+    stop.click(events.stop, None, None, **QUICK)
+    timer.tick(events.tick, place, whole, **QUICK)
+    tab.select(events.whole, place, whole, **QUICK)
+    kinds.kind(events.of_kind, None, seen, **QUICK)
+    bar.decide(events.decide, place, seen, **QUICK)
+    bar.step(events.step, place, seen, **QUICK)
+    gr.on([bar.undo, decisions.undo], events.undo, place, seen, **QUICK)
+    decisions.turn(events.turn, None, decisions, **QUICK)
+    files.expand(events.files, None, [saved, paths], **QUICK)
+    page.load(None, js=script("duplicates.js"))
+    return DuplicatesTab([group])
+
+
+class _Events:
+    """Handlers with the search at hand; each answers with what Gradio puts into the outputs."""
+
+    def __init__(self, context: PageContext) -> None:
+        self.search = context.duplicates
+        self.is_read_only = context.library.catalog.is_read_only
+
+    def begin(self, place: Place) -> list[Any]:
+        self.search.start()
+        return self.whole(place)
+
+    def stop(self) -> None:
+        self.search.stop()
+
+    def tick(self, place: Place) -> list[Any]:
+        """While it runs only how it goes: the group that is looked at stays as it is."""
+        view = self.search.view()
+        if view.running:
+            return [*self._search(view), *[gr.skip()] * SEEN]
+        return [gr.Timer(active=False), *self.whole(place)[1:]]
+
+    def whole(self, place: Place) -> list[Any]:
+        """Never stops the timer: an answer that comes late must not end what a later one began."""
+        return [*self._search(self.search.view()), *self._seen(place)]
+
+    def of_kind(self, event: gr.EventData) -> list[Any]:
+        kind = _word(event, "kind")
+        return self._seen(Place(kind if kind in markup.KINDS else None))
+
+    def step(self, place: Place, event: gr.EventData) -> list[Any]:
+        return self._seen(place._replace(at=place.at + (-1 if _word(event, "to") == "back" else 1)))
+
+    def decide(self, place: Place, event: gr.EventData) -> list[Any]:
+        refused = decide_shown(self.search, place, _word(event, "verdict"))
+        return self._seen(place, refused)
+
+    def undo(self, place: Place, event: gr.EventData) -> list[Any]:
+        return self._seen(*take_back(self.search, place, number(event, "decision")))
+
+    def turn(self, event: gr.EventData) -> str:
+        return self._decisions(number(event, "start") or 0)[0]
+
+    def files(self) -> list[Any]:
+        paths, table = may_go(self.search)
+        lines = "\n".join(path.encode("utf-8", "replace").decode() for path in paths[:PATHS_SHOWN])
+        return [markup.list_of_files(paths, table), gr.Textbox(lines, visible=bool(paths))]
+
+    def _search(self, view: SearchView) -> list[Any]:
+        timer = gr.Timer(active=True) if view.running else gr.skip()
+        begin = gr.Button(interactive=not view.running)
+        return [timer, begin, gr.Button(visible=view.running), markup.searching(view)]
+
+    def _seen(self, place: Place, refused: str | None = None) -> list[Any]:
+        """SEEN values: what a person sees of the review at a place."""
+        seen = review(self.search, place)
+        listed, made = self._decisions()
+        trouble = READ_ONLY if self.is_read_only else refused
+        running = self.search.view().running and not self.search.groups
+        return [
+            seen.place, markup.kinds(seen), "" if running else markup.group(seen, self.search.has_looked, made),
+            problem(trouble), listed, gr.Accordion(label=f"What you decided ({made:,})"),
+            gr.Accordion(label=f"Files that may go ({seen.may_go:,})", open=False),
+        ]  # fmt: skip
+
+    def _decisions(self, start: int = 0) -> tuple[str, int]:
+        made, total = decisions_page(self.search, start, markup.LISTED)
+        return markup.decisions(made, start, total, self.is_read_only), total
+
+
+def _word(event: gr.EventData, name: str) -> str:
+    return str(event._data.get(name)) if isinstance(event._data, dict) else ""

@@ -1,0 +1,226 @@
+"""What the Duplicates tab shows, as HTML."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from ui.duplicate_handlers import SearchView
+from ui.duplicate_review import VERDICT_WORDS, MadeDecision, PhotoFacts, Review
+from ui.markup import about, empty, problem, text
+
+KINDS = {  # as a person would say it, and what it means
+    "same-bytes": ("Exact copies", "The same file, byte for byte"),
+    "same-pixels": ("Saved again", "The same picture in another file: another format, other data about it"),
+    "edited": ("Edited", "Resized, cropped, turned, recoloured or recompressed"),
+    "burst": ("Bursts", "Taken moments apart by one camera"),
+}
+PROMISE = "RegConv never deletes, moves or changes a photo. You decide, it remembers, and lists the files that may go."
+STRIP = 24  # photos of a group at once
+LISTED = 20  # decisions at once
+
+
+def searching(view: SearchView) -> str:
+    """How the search goes, or what it came to."""
+    if view.running:
+        total = view.total or 0
+        share = min(view.done / total, 1.0) if total else None
+        value = "" if share is None else f' value="{share:.4f}"'
+        words = view.phase[:1].upper() + view.phase[1:] if view.phase else "Beginning"
+        numbers = f"{view.done:,} of {total:,}" if total else "&nbsp;"
+        return (
+            f'<div class="rc-job" role="status"><p><b>{text(words)}</b><span>{numbers}</span></p>'
+            f'<progress aria-label="{text(words)}" max="1"{value}></progress></div>'
+        )
+    missing = view.without_thumbnail
+    left_out = f"{missing:,} photos have no thumbnail and were not compared: doctor --mend makes it." if missing else ""
+    return problem(view.problem) + (about(left_out) if left_out else "")
+
+
+def kinds(seen: Review) -> str:
+    """The kinds as buttons with the groups left of each, and how far the review is."""
+    if not any(seen.found.values()):
+        return ""
+    chosen = seen.place.kind
+    chips = [_chip("", "All", "Groups of every kind", sum(seen.left.values()), chosen is None)]
+    chips += [_chip(kind, name, hint, seen.left[kind], chosen == kind) for kind, (name, hint) in KINDS.items()]
+    found = sum(seen.found.values()) if chosen is None else seen.found[chosen]
+    left = sum(seen.left.values()) if chosen is None else seen.left[chosen]
+    decided = max(found - left, 0)
+    return (
+        f'<div class="rc-howfar"><div class="rc-kinds" role="group" aria-label="Kinds of duplicates">{"".join(chips)}</div>'
+        f'<p class="rc-decided" role="status"><progress aria-label="Decided" max="{max(found, 1)}" value="{decided}"></progress>'
+        f"<span>{decided:,} of {found:,} decided</span></p></div>"
+    )
+
+
+def group(seen: Review, was_searched: bool, decisions: int) -> str:
+    """One group: the photo to keep and another, side by side, and all of them in a row."""
+    shown = seen.group
+    if shown is None:
+        return empty(_nothing(seen, was_searched, decisions))
+    if len(shown.photos) < 2:
+        return empty("Photos of this group are no longer there. Look for duplicates again, or go on with →.")
+    keep, *others = shown.photos
+    name, hint = KINDS[shown.kind]
+    left = seen.left[seen.place.kind] if seen.place.kind else sum(seen.left.values())
+    strip = "".join(_in_strip(number, photo, keep) for number, photo in enumerate(others[:STRIP], 1))
+    more = len(others) - STRIP
+    rest = f'<li class="rc-more">and {more:,} more, which your decision is about too</li>' if more > 0 else ""
+    fetched = "".join(f'<img src="/photos/{photo}/thumbnail" alt="">' for photo in seen.following)
+    return (
+        f'<section class="rc-dup" aria-label="Group {seen.place.at + 1} of {left}">'
+        f'<p class="rc-dup-why"><b>{name}</b><span>Keep the first: {text(shown.why)}.</span>'
+        f'<span class="rc-dup-at" title="{hint}">Group {seen.place.at + 1:,} of {left:,}</span></p>'
+        f'<div class="rc-duel">{_pane(keep, keep, "keep")}{_pane(others[0], keep, "other")}</div>'
+        f'<ol class="rc-strip{" rc-alone" if len(others) == 1 else ""}" data-grid aria-label="Compare with">{strip}{rest}</ol>'
+        f"<div hidden>{fetched}</div></section>"
+    )
+
+
+def keys(is_read_only: bool) -> str:
+    """The buttons of the review: they stay while groups go by, so that the focus does."""
+    off = " disabled" if is_read_only else ""
+    verdicts = (
+        ("keep-one", "d", "One is enough", "Duplicates: the first stays, the others may go"),
+        ("keep-both", "k", "Keep all", "Duplicates, but all of them stay"),
+        ("not-duplicate", "n", "Not the same", "They are no duplicates of each other"),
+    )
+    decide = "".join(
+        f'<button type="button" class="rc-verdict" data-event="decide" data-verdict="{verdict}" data-key="{key}"'
+        f' title="{hint}"{off}>{words}<kbd>{key.upper()}</kbd></button>'
+        for verdict, key, words, hint in verdicts
+    )
+    return (
+        f'<div class="rc-keys" role="toolbar" aria-label="Decide about this group"><div>{decide}</div><div>'
+        '<button type="button" data-swap aria-pressed="false" title="Hold, or hold S: the other photo in the place of the first">'
+        "Hold to swap<kbd>S</kbd></button>"
+        f'<button type="button" data-event="undo" data-key="u" title="Take the newest decision back"{off}>Undo<kbd>U</kbd></button>'
+        f"{_arrow('back', 'ArrowLeft', 'Previous group', '←')}{_arrow('on', 'ArrowRight', 'Next group', '→')}</div></div>"
+    )
+
+
+def decisions(made: Sequence[MadeDecision], start: int, total: int, is_read_only: bool) -> str:
+    """What was decided, the newest first, each with a button that takes it back."""
+    if not made:
+        return empty("Nothing was decided yet. What you decide about a group is kept here, and can be taken back.")
+    rows = "".join(_decision(one, is_read_only) for one in made)
+    last = start + len(made)
+    turn = [("Newer", start - LISTED, start > 0), ("Older", start + LISTED, last < total)]
+    buttons = "".join(
+        f'<button type="button" class="rc-quiet" data-event="turn" data-start="{to}">{words}</button>'
+        for words, to, is_there in turn
+        if is_there
+    )
+    where = f"<span>{start + 1:,} to {last:,} of {total:,}</span>"
+    return f'<ul class="rc-decisions">{rows}</ul><p class="rc-turn">{where}{buttons}</p>'
+
+
+def list_of_files(paths: Sequence[str], table: str) -> str:
+    """A link that saves the table; the page itself made it, so that no file of it lies on the server."""
+    if not paths:
+        return empty("No file yet. Press “One is enough” at a group: all but its first photo are listed here.")
+    data = base64.b64encode(table.encode("utf-8", "surrogateescape")).decode()
+    return (
+        f'<p class="rc-turn"><span>{len(paths):,} file{"s" * (len(paths) != 1)}</span>'
+        f'<a class="rc-quiet" download="copies.csv" href="data:text/csv;charset=utf-8;base64,{data}">Save as CSV</a></p>'
+    )
+
+
+def _nothing(seen: Review, was_searched: bool, decisions: int) -> str:
+    if any(seen.found.values()):
+        if any(seen.left.values()):
+            return "Nothing is left to decide of this kind. Choose another above."
+        return "All decided. The lists below show what you said, and the files that may go."
+    if was_searched:
+        return "No duplicates were found. Index more folders in the Library tab, then look again."
+    kept = f" The {decisions:,} decisions that you made before are remembered." if decisions > 1 else ""
+    return "Press “Look for duplicates” to find photos that are in your library more than once." + kept
+
+
+def _arrow(to: str, key: str, hint: str, sign: str) -> str:
+    return (
+        f'<button type="button" class="rc-arrow" data-event="step" data-to="{to}" data-key="{key}" '
+        f'aria-label="{hint}" title="{hint}">{sign}</button>'
+    )
+
+
+def _chip(kind: str, name: str, hint: str, count: int, is_chosen: bool) -> str:
+    return (
+        f'<button type="button" data-event="kind" data-kind="{kind}" aria-pressed="{str(is_chosen).lower()}" '
+        f'title="{hint}">{name}<b>{count:,}</b></button>'
+    )
+
+
+def _pane(photo: PhotoFacts, keep: PhotoFacts, place: str) -> str:
+    name = text(photo.name)
+    source = f"/photos/{photo.photo_id}"
+    words = "Keep" if place == "keep" else text(photo.relation)
+    over = '<img class="rc-over" alt="" hidden>' if place == "keep" else ""
+    return (
+        f'<figure class="rc-pane" data-pane="{place}"><figcaption><b>{words}</b></figcaption>'
+        f'<div class="rc-frame" style="background-image:url({source}/thumbnail)">'
+        f'<img src="{source}" alt="{name}" decoding="sync">{over}</div>{_table(photo, keep)}</figure>'
+    )
+
+
+def _in_strip(number: int, photo: PhotoFacts, keep: PhotoFacts) -> str:
+    key = f' data-key="{number}"' if number < 10 else ""
+    hint = f"<kbd>{number}</kbd>" if number < 10 else ""
+    name = text(photo.name)
+    return (
+        f'<li><button type="button" data-cell data-compare="/photos/{photo.photo_id}"{key} '
+        f'aria-pressed="{str(number == 1).lower()}" aria-label="Compare with {name}, {text(photo.relation)}">'
+        f'<img src="/photos/{photo.photo_id}/thumbnail" alt="" loading="lazy" width="256" height="256">{hint}</button>'
+        f'<span class="rc-relation">{text(photo.relation)}</span><template>{_table(photo, keep)}</template></li>'
+    )
+
+
+def _table(photo: PhotoFacts, keep: PhotoFacts) -> str:
+    """The facts, those in bold that differ from the photo to keep."""
+    rows = "".join(
+        f"<div><dt>{name}</dt><dd{' class=rc-differs' * (value != of_keep)}>{text(value)}</dd></div>"
+        for (name, value), (_, of_keep) in zip(_facts(photo), _facts(keep), strict=True)
+    )
+    name = text(photo.name)
+    return (
+        f'<dl class="rc-facts">{rows}</dl><p class="rc-acts">'
+        f'<button type="button" class="rc-quiet" data-event="choose" data-photo="{photo.photo_id}" '
+        f'aria-label="Search with {name}">Search with this</button>'
+        f'<a class="rc-quiet" href="/photos/{photo.photo_id}" target="_blank" rel="noopener" aria-label="Open {name}">Open</a></p>'
+    )
+
+
+def _facts(photo: PhotoFacts) -> list[tuple[str, str]]:
+    taken = "unknown" if photo.taken_at is None else f"{photo.taken_at:%d %b %Y, %H:%M:%S}"
+    return [
+        ("Name", photo.name),
+        ("Pixels", f"{photo.width:,} × {photo.height:,}"),
+        ("Size", _size(photo.bytes)),
+        ("Format", photo.format),
+        ("Taken", taken),
+        ("Camera", photo.camera or "unknown"),
+        ("Folder", photo.folder),
+    ]
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:,.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:,.1f} MB"
+
+
+def _decision(one: MadeDecision, is_read_only: bool) -> str:
+    pictures = "".join(
+        f'<img src="/photos/{photo}/thumbnail" alt="{text(name)}" loading="lazy" width="56" height="56">'
+        for photo, name in one.photos[:4]
+    )
+    names = ", ".join(name for _, name in one.photos[:4]) or "photos that are no longer there"
+    more = f" and {len(one.photos) - 4} more" if len(one.photos) > 4 else ""
+    words = VERDICT_WORDS.get(one.verdict, one.verdict).capitalize()
+    off = " disabled" if is_read_only else ""
+    return (
+        f'<li><span class="rc-thumbs">{pictures}</span><span class="rc-said"><b>{text(words)}</b>'
+        f"<span>{text(names + more)}</span><span>{one.decided_at:%d %b %Y, %H:%M} UTC</span></span>"
+        f'<button type="button" class="rc-quiet" data-event="undo" data-decision="{one.id}"{off}>Take back</button></li>'
+    )
