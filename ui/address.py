@@ -1,7 +1,8 @@
 """A view of the page as an address: the query, what kind of similar, the filters, the page of the answer and the tab.
 
-?photo=12&photo=15:0.5&photo=7:-1&word=cat&like=colour&after=2020-05-17&page=2&tab=why: a picture's weight stands behind it where
-it is not 1. An upload is named by its place below the folder of uploads, so its view lasts as long as the upload is kept.
+?photo=12&photo=15:0.5&photo=7:-1&word=cat&like=colour&after=2020-05-17&from=25&tab=why: a picture's weight stands behind it where
+it is not 1; `from` is the first of the answer's pictures (`page` is a word of Gradio's own). An upload is named by its place below
+the folder of uploads, so its view lasts as long as the upload is kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ui.search_handlers import PAGE, Ask, Pick
 
 PICTURES = 12  # of one query
 WORDS = 8
-LAST_PAGE = 400
+FARTHEST = 400 * PAGE  # pictures of an answer that are paged through
 HEAVIEST = 100.0  # of the weights of pictures and stages
 LONGEST = 8192  # characters of an address
 TABS = ("look", "why", "stages", "map", "duplicates", "library")
@@ -55,7 +56,7 @@ def visit_of(address: str, uploads: Path) -> Visit:
     pictures += [_pick(value, lambda name: _upload(uploads, name)) for value in fields.get("upload", ())]
     if len(pictures) > PICTURES:
         raise BadAddress(f"A query has at most {PICTURES} pictures; this address has {len(pictures)}.")
-    page = _whole("page", first.get("page", "1"), LAST_PAGE)
+    start = _whole("from", first.get("from", "1"), FARTHEST)
     ask = Ask(
         tuple(pictures),
         tuple(fields.get("word", ()))[:WORDS],
@@ -65,7 +66,7 @@ def visit_of(address: str, uploads: Path) -> Visit:
         moment("after", first.get("after")),
         moment("before", first.get("before")),
         first.get("camera"),
-        (page - 1) * PAGE,
+        (start - 1) // PAGE * PAGE,
     )
     return Visit(ask, tab_of(address))
 
@@ -110,7 +111,7 @@ def _pairs(visit: Visit, uploads: Path) -> Iterator[tuple[str, str]]:
     )  # fmt: skip
     yield from ((name, value) for name, value in texts if value)
     if ask.start:
-        yield "page", str(ask.start // PAGE + 1)
+        yield "from", str(ask.start + 1)
     if visit.tab != "look":
         yield "tab", visit.tab
 

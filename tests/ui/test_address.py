@@ -41,7 +41,7 @@ def test_the_page_as_it_opens_has_no_address() -> None:
 def test_an_address_is_read_by_people() -> None:
     ask = Ask((Pick(12), Pick(7, -1)), ("Bär",), "colour", (), "/photos/猫", datetime(2020, 5, 17), start=PAGE)
     assert address_of(Visit(ask, "why"), NOWHERE) == (
-        "?photo=12&photo=7:-1&word=B%C3%A4r&like=colour&folder=/photos/%E7%8C%AB&after=2020-05-17&page=2&tab=why"
+        "?photo=12&photo=7:-1&word=B%C3%A4r&like=colour&folder=/photos/%E7%8C%AB&after=2020-05-17&from=25&tab=why"
     )
 
 
@@ -75,7 +75,7 @@ def test_no_other_file_can_be_named(tmp_path: Path, name: str) -> None:
     [
         ("?photo=0", "no number from 1"), ("?photo=-3", "no number"), ("?photo=1e3", "no number"), ("?photo=²", "no number"),
         ("?photo=1:nan", "weight"), ("?photo=1:1e9", "weight"), ("?mix=1,x", "mix"), ("?mix=-1", "mix"),
-        ("?after=tomorrow", "no date"), ("?page=0", "page"), ("?page=99999", "page"),
+        ("?after=tomorrow", "no date"), ("?from=0", "from"), ("?from=99999", "from"),
         ("?" + "photo=1&" * 13, "at most 12"), ("?word=" + "x" * 9000, "longer"),
     ],
 )  # fmt: skip

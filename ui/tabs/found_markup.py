@@ -15,11 +15,11 @@ _PAIRS = " unrelated pairs look this alike"
 def found_photos(found: Found, title: str, page: int, *, has_picture: bool) -> str:
     """A page (0 first) of an answer, best first: each photo a button that makes it the query, and what else to do with it."""
     if found.problem:
-        return section(title, problem(found.problem))
+        return section(text(title), problem(found.problem))
     if not found.pictures:
-        return section(title, empty(found.hint or "There is nothing like it in this library."))
+        return section(text(title), empty(found.hint or "There is nothing like it in this library."))
     cards = "".join(_cards(found.pictures, has_picture))
-    return section(title, about(_how_to_read(found, has_picture)) + _grid(cards) + _pager(found, page))
+    return section(text(title), about(_how_to_read(found, has_picture)) + _grid(cards) + _pager(found, page))
 
 
 def nothing_yet(photos: Sequence[Hit], word: tuple[str, Hit] | None, hint: str | None) -> str:

@@ -109,7 +109,7 @@ def _listen(at: LookParts, events: LookEvents) -> None:
     at.picks.drop(events.drop, view, outputs, **latest)
     at.steps.visit(events.visit, view, outputs, **latest)
     changed = [
-        at.words.input,
+        at.words.change,
         at.folder.input,
         at.camera.input,
         at.after.submit,

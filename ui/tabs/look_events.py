@@ -16,7 +16,7 @@ from PIL import Image
 
 from index.search import LIKE
 from ui import handlers
-from ui.address import PICTURES, WORDS, BadAddress, Visit, address_of, moment, shown_moment, visit_of
+from ui.address import FARTHEST, PICTURES, WORDS, BadAddress, Visit, address_of, moment, shown_moment, visit_of
 from ui.context import PageContext
 from ui.handlers import LookResult
 from ui.markup import problem
@@ -165,7 +165,7 @@ class LookEvents:
 
     def turn(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
         """To another page of the answer."""
-        return self.show(replace(ask, start=PAGE * (number(event, "page") or 0)), trail, ask)
+        return self.show(replace(ask, start=min(PAGE * (number(event, "page") or 0), FARTHEST - PAGE)), trail, ask)
 
     def word_choices(self) -> Any:
         return gr.Dropdown(
