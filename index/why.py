@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,12 +73,21 @@ class Why:
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """A picture with what the network makes of it: vectors, and a map (c, h, w) for every part."""
+class Looked:
+    """A picture with what the network makes of it: vectors, and a map (c, h, w) for every part. `digest`: of the file's bytes."""
 
     side: Side
+    digest: str
     vectors: Parts
     maps: dict[str, np.ndarray]
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that the maps and the picture take; the pooled part's map is the last stage's."""
+        return self.side.picture.nbytes + sum(maps.nbytes for name, maps in self.maps.items() if name != "pooled")
+
+
+Pair = tuple[Looked, Looked]
 
 
 @dataclass(frozen=True)
@@ -101,13 +111,17 @@ def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = No
     is the one meant. Raises UnreadableImage; LibraryError for an unknown photo, part or cell, and where a picture has a
     vector of zeros in the part that was asked for; CheckpointError where the network gives values that are not finite.
     """
+    must_have_part(eyes, part)
+    return explained(eyes, (looked_at(eyes, path_of(eyes, first)), looked_at(eyes, path_of(eyes, second))), part, cell)
+
+
+def explained(eyes: Sees, looked: Pair, part: str | None = None, cell: Cell | None = None) -> Why:
+    """`why_alike` of two pictures that were looked at with these eyes: no file is read, and the network does not run."""
+    must_have_part(eyes, part)
     description = eyes.backbone.description
     names = [name for name, _ in description.parts]
-    if part is not None and part not in names:
-        raise LibraryError(f"There is no part {part!r} in this network. It has {', '.join(names)}.")
     chosen = part or description.pooled
-    looked = (_looked(eyes, _path(eyes, first)), _looked(eyes, _path(eyes, second)))
-    empty = [name for name in names if not all(one.vectors.norms[name][0] for one in looked)]
+    empty = without_vector(eyes, looked)
     if chosen in empty:
         blank = next(one.side.path for one in looked if not one.vectors.norms[chosen][0])
         raise LibraryError(
@@ -120,11 +134,25 @@ def why_alike(eyes: Sees, first: Picture, second: Picture, part: str | None = No
     asked = [_Asked(name, grids[name], cell if name == chosen else None) for name in seen]
     if description.pooled in seen and (whitening := _whitening(eyes, looked)) is not None:
         asked += [replace(one, whitening=whitening) for one in asked if one.name == description.pooled]
-    explained = [_part_why(eyes, one, looked) for one in asked]
-    return Why(chosen, (looked[0].side, looked[1].side), explained, [] if part else empty)
+    parts = [_part_why(eyes, one, looked) for one in asked]
+    return Why(chosen, (looked[0].side, looked[1].side), parts, [] if part else empty)
 
 
-def _path(eyes: Sees, picture: Picture) -> str:
+def must_have_part(eyes: Sees, part: str | None) -> None:
+    """Raises LibraryError where the network has no such part; None is any."""
+    names = [name for name, _ in eyes.backbone.description.parts]
+    if part is not None and part not in names:
+        raise LibraryError(f"There is no part {part!r} in this network. It has {', '.join(names)}.")
+
+
+def without_vector(eyes: Sees, looked: Pair) -> list[str]:
+    """The parts in which one of the two has a vector of zeros."""
+    names = [name for name, _ in eyes.backbone.description.parts]
+    return [name for name in names if not all(one.vectors.norms[name][0] for one in looked)]
+
+
+def path_of(eyes: Sees, picture: Picture) -> str:
+    """A picture's file. Raises LibraryError for an unknown photo."""
     if isinstance(picture, str):
         return picture
     if not isinstance(eyes, Library):
@@ -135,21 +163,28 @@ def _path(eyes: Sees, picture: Picture) -> str:
     return photo.path
 
 
-def _looked(eyes: Sees, path: str) -> _Looked:
+def looked_at(eyes: Sees, path: str, known: Callable[[str], Looked | None] = lambda digest: None) -> Looked:
+    """A file, read now, with what the network makes of it, which `known` may have by the digest of the file's bytes.
+
+    Raises UnreadableImage; CheckpointError where the network gives values that are not finite.
+    """
     decoded = eyes.decoder.picture(path)
     content_id = None
     if isinstance(eyes, Library):
         # By the bytes that were just read: the photo may have changed since it was indexed.
         content_id = eyes.catalog.contents_with([decoded.digest]).get(decoded.digest)
+    side = Side(path, decoded.picture, content_id)
+    if (seen := known(decoded.digest)) is not None:
+        return replace(seen, side=side)
     backbone = eyes.backbone
     vectors = backbone.embed(decoded.picture[None])
     features = backbone.features(decoded.picture[None])
     maps = {info.name: stage[0] for info, stage in zip(backbone.description.stages[1:], features.stages, strict=True)}
     maps["pooled"] = features.stages[-1][0]
-    return _Looked(Side(path, decoded.picture, content_id), vectors, maps)
+    return Looked(side, decoded.digest, vectors, maps)
 
 
-def _whitening(eyes: Sees, pictures: tuple[_Looked, _Looked]) -> Whitening | None:
+def _whitening(eyes: Sees, pictures: Pair) -> Whitening | None:
     """How the library's searches whiten the pooled part; None where they don't, or nothing is left of a picture."""
     if not isinstance(eyes, Library):
         return None
@@ -160,7 +195,7 @@ def _whitening(eyes: Sees, pictures: tuple[_Looked, _Looked]) -> Whitening | Non
     return whitening
 
 
-def _part_why(eyes: Sees, asked: _Asked, pictures: tuple[_Looked, _Looked]) -> PartWhy:
+def _part_why(eyes: Sees, asked: _Asked, pictures: Pair) -> PartWhy:
     name, whitening = asked.name, asked.whitening
     pooling = eyes.backbone.pooling if name == "pooled" else None
     turn = None if whitening is None else Turn(whitening.mean, whitening.turn)

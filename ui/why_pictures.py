@@ -17,6 +17,7 @@ _GAP, _LINE, _BAR = 16, 24, 14
 _PAPER, _INK, _FAINT = (250, 250, 248), (30, 30, 34), (110, 110, 116)
 _ADDS, _TAKES = np.array((214, 72, 16)), np.array((36, 84, 214))  # told apart by colour-blind eyes too
 _STRONGEST = 0.85  # how much of the colour, at the end of the scale, covers the picture
+_FINE = 2  # pixels of an overlay for each of the prepared picture: cells begin at whole and at half pixels
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class _Scale:
 def part_picture(why: Why, part: PartWhy) -> np.ndarray:
     """Both pictures with the part's maps over them, uint8 (H, W, 3); one scale for both."""
     maps = part.maps
-    limit = _limit(maps.first, maps.second)
+    limit = end_of_scale(maps.first, maps.second)
     panels = [
         _tinted(side.picture, cells, part.grid, limit)
         for side, cells in zip(why.sides, (maps.first, maps.second), strict=True)
@@ -51,7 +52,7 @@ def part_name(part: PartWhy) -> str:
 
 def cell_picture(why: Why, part: PartWhy, matches: CellMatches) -> np.ndarray:
     """The first picture with one cell framed, and over the second what each of its cells adds together with that one."""
-    limit = _limit(matches.pairs.cells)
+    limit = end_of_scale(matches.pairs.cells)
     first, second = (side.picture for side in why.sides)
     none = np.zeros_like(part.maps.first)
     panels = [_tinted(first, none, part.grid, limit), _tinted(second, matches.pairs.cells, part.grid, limit)]
@@ -65,6 +66,26 @@ def cell_picture(why: Why, part: PartWhy, matches: CellMatches) -> np.ndarray:
     return _sheet(words, panels, below, _Scale(limit, float(matches.pairs.cells.mean())))
 
 
+def overlay(cells: np.ndarray, grid: CellGrid, shape: tuple[int, int], limit: float) -> np.ndarray:
+    """Cells (rows, columns) in colour, to be laid over a prepared picture of `shape`: uint8 (2 h, 2 w, 4), clear where zero."""
+    axes = [grid.nearest(_pixel_centres(side, _FINE), count) for side, count in zip(shape, cells.shape, strict=True)]
+    values = cells[np.ix_(*axes)] / limit
+    colour = np.where(values[:, :, None] >= 0, _ADDS, _TAKES)
+    opacity = 255 * _STRONGEST * np.abs(values)[:, :, None]
+    return np.rint(np.concatenate([colour, opacity], axis=2)).clip(0, 255).astype(np.uint8)
+
+
+def cell_edges(grid: CellGrid, side: int, count: int) -> list[float]:
+    """Where each of `count` cells begins along a side of the prepared picture, as it is painted, in pixels; and the last's end."""
+    painted = grid.nearest(_pixel_centres(side, _FINE), count)
+    return [*(np.searchsorted(painted, np.arange(count)) / _FINE).tolist(), float(side)]
+
+
+def end_of_scale(*maps: np.ndarray) -> float:
+    """The largest value of either sign."""
+    return max(float(np.abs(cells).max()) for cells in maps) or 1.0
+
+
 def _side_words(path: str, cells: np.ndarray, constant: float) -> str:
     rest = f", constant {constant:+.4f}" if constant else ""
     return f"{_name(path)}: cells {cells.sum():+.4f}{rest}"
@@ -75,18 +96,12 @@ def _name(path: str) -> str:
     return name if len(name) <= 28 else f"{name[:14]}…{name[-13:]}"
 
 
-def _limit(*maps: np.ndarray) -> float:
-    """The end of the scale: the largest value of either sign."""
-    return max(float(np.abs(cells).max()) for cells in maps) or 1.0
-
-
 def _zoom(side: int) -> int:
     return max(1, round(PANEL_PX / side))
 
 
-def _pixel_centres(side: int) -> np.ndarray:
-    """Where the pixels of a panel lie on the prepared picture, in its pixels."""
-    zoom = _zoom(side)
+def _pixel_centres(side: int, zoom: int) -> np.ndarray:
+    """Where the pixels of a side that is enlarged lie on the prepared picture, in its pixels."""
     return (np.arange(side * zoom) + 0.5) / zoom - 0.5
 
 
@@ -96,8 +111,8 @@ def _tinted(picture: np.ndarray, cells: np.ndarray, grid: CellGrid, limit: float
     height, width = picture.shape[:2]
     grey = Image.fromarray(picture).convert("L").resize((width * zoom, height * zoom), Image.Resampling.BICUBIC)
     paper = 110 + 0.55 * np.asarray(grey, np.float64)[:, :, None]  # pale: dark places must not pass for strong ones
-    rows = grid.nearest(_pixel_centres(height), cells.shape[0])
-    columns = grid.nearest(_pixel_centres(width), cells.shape[1])
+    rows = grid.nearest(_pixel_centres(height, zoom), cells.shape[0])
+    columns = grid.nearest(_pixel_centres(width, zoom), cells.shape[1])
     return _coloured(paper, cells[np.ix_(rows, columns)] / limit)
 
 
@@ -109,7 +124,9 @@ def _coloured(paper: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _frame(panel: np.ndarray, side: int, grid: CellGrid, cell: tuple[int, int], shape: tuple[int, ...]) -> None:
-    spans = [np.flatnonzero(grid.nearest(_pixel_centres(side), shape[axis]) == cell[axis]) for axis in (0, 1)]
+    spans = [
+        np.flatnonzero(grid.nearest(_pixel_centres(side, _zoom(side)), shape[axis]) == cell[axis]) for axis in (0, 1)
+    ]
     (top, bottom), (left, right) = ((int(span[0]), int(span[-1]) + 1) for span in spans)
     inside = panel[top + 3 : bottom - 3, left + 3 : right - 3].copy()
     panel[top:bottom, left:right] = _ADDS
