@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from index.duplicate_groups import KINDS, Group, superfluous
+from index.duplicate_decisions import NOT_DUPLICATE
+from index.duplicate_groups import KINDS, SAME_BYTES, Group, superfluous
 from ui.duplicate_handlers import DuplicateSearch, decide_group
 from ui.handlers import READ_ONLY
 
 GROUP_CHANGED = "This group has changed meanwhile: look at it again before you decide."
+EQUAL = "These files are equal byte for byte, so they are duplicates. To leave them as they are: Keep all."
 VERDICT_WORDS = {
     "keep-one": "one is enough",
     "keep-both": "keep all",
@@ -108,6 +110,8 @@ def decide_shown(search: DuplicateSearch, place: Place, verdict: str) -> str | N
     if place.shown is None:
         return "There is no group to decide about."
     kind, photo_ids = place.shown
+    if verdict == NOT_DUPLICATE and kind == SAME_BYTES:
+        return EQUAL
     if not any(group.kind == kind and _ids(group) == photo_ids for group in search.left(kind)):
         return GROUP_CHANGED
     return decide_group(search, verdict, photo_ids)

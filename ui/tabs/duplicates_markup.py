@@ -69,7 +69,7 @@ def group(seen: Review, was_searched: bool, decisions: int) -> str:
     rest = f'<li class="rc-more">and {more:,} more, which your decision is about too</li>' if more > 0 else ""
     fetched = "".join(f'<img src="/photos/{photo}/thumbnail" alt="">' for photo in seen.following)
     return (
-        f'<section class="rc-dup" aria-label="Group {seen.place.at + 1} of {left}">'
+        f'<section class="rc-dup" data-kind="{shown.kind}" aria-label="Group {seen.place.at + 1} of {left}">'
         f'<p class="rc-dup-why"><b>{name}</b><span>Keep the first: {text(shown.why)}.</span>'
         f'<span class="rc-dup-at" title="{hint}">Group {seen.place.at + 1:,} of {left:,}</span></p>'
         f'<div class="rc-duel">{_pane(keep, keep, "keep")}{_pane(others[0], keep, "other")}</div>'
