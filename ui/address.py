@@ -23,7 +23,9 @@ WORDS = 8
 FARTHEST = 400 * PAGE  # pictures of an answer that are paged through
 HEAVIEST = 100.0  # of the weights of pictures and stages
 LONGEST = 8192  # characters of an address
-TABS = ("look", "why", "stages", "map", "duplicates", "library")
+TABS = {
+    "look": "Look", "why": "Why", "stages": "Stages", "map": "Map", "duplicates": "Duplicates", "library": "Library",
+}  # fmt: skip
 
 
 class BadAddress(ValueError):

@@ -8,15 +8,17 @@ from typing import Any
 import gradio as gr
 
 from ui import handlers, markup
-from ui.address import tab_of
+from ui.address import TABS, tab_of
 from ui.context import PageContext
 from ui.search_handlers import Ask
 from ui.tabs import look_markup
 from ui.tabs.duplicates import duplicates_tab
 from ui.tabs.library import library_tab
-from ui.tabs.look import look_tab
+from ui.tabs.look import LookTab, look_tab
+from ui.tabs.map import map_tab
 from ui.tabs.shared import LATEST, QUICK, html, script, value
 from ui.tabs.stages import stages_tab
+from ui.tabs.why import WhyTab, why_tab
 
 CACHE_S = 3600  # what people upload is deleted after an hour, and when the server ends
 
@@ -28,34 +30,59 @@ def build_page(context: PageContext) -> gr.Blocks:
     def machine() -> str:
         return markup.header(handlers.machine(library), library.space.note)
 
-    def visit(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
-        return looks.events.visit(ask, trail, event) | {tabs: gr.Tabs(selected=tab_of(value(event, "address")))}
-
-    def choose(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
-        return looks.events.choose(ask, trail, event) | {tabs: gr.Tabs(selected="look")}
-
     with gr.Blocks(title="RegConv", analytics_enabled=False, delete_cache=(CACHE_S // 4, CACHE_S)) as page:
         header = html(markup.header(None, library.space.note), "header")
         address = html(look_markup.address(""), "address", js_on_load=script("address.js"))
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Look", id="look") as look:
-                looks = look_tab(context, address)
-            with gr.Tab("Stages", id="stages") as stages:
-                maps = stages_tab(context, looks.picture, stages)
-            with gr.Tab("Duplicates", id="duplicates") as duplicates:
-                groups = duplicates_tab(context, duplicates, page)
-            with gr.Tab("Library", id="library") as admin:
-                timer = library_tab(context, page)
+            tab = {name: gr.Tab(words, id=name) for name, words in TABS.items()}
+        with tab["look"]:
+            looks = look_tab(context, address)
+        with tab["why"]:
+            pairs = why_tab(context, looks.picture, tab["why"], page)
+        with tab["stages"]:
+            maps = stages_tab(context, looks.picture, tab["stages"])
+        with tab["map"]:
+            atlas = map_tab(context, looks.picture, tab["map"])
+        with tab["duplicates"]:
+            groups = duplicates_tab(context, tab["duplicates"], page)
+        with tab["library"]:
+            timer = library_tab(context, tab["library"])
         page.load(machine, outputs=header, show_progress="hidden", api_visibility="private")
         for name in ("keys.js", "paste.js"):
             page.load(None, js=script(name))
-        view = [looks.ask, looks.trail]
-        address.visit(visit, view, [*looks.outputs, tabs], **LATEST)
-        for chooser in (*maps.choosers, *groups.choosers):
-            chooser.choose(choose, view, [*looks.outputs, tabs], **LATEST)
-        for name, tab in {"look": look, "stages": stages, "duplicates": duplicates, "library": admin}.items():
-            tab.select(partial(looks.events.address_in, name), looks.ask, address, **QUICK)
-        look.select(looks.events.hint, looks.ask, looks.found, **QUICK)
-        look.select(lambda: gr.Timer(active=False), outputs=timer, **QUICK)
-        admin.select(lambda: gr.Timer(active=True), outputs=timer, **QUICK)
+        _follow_address(address, tabs, tab, looks)
+        _follow_choices(tabs, looks, pairs, [*pairs.choosers, *maps.choosers, *atlas.choosers, *groups.choosers])
+        for name, one in tab.items():
+            one.select(partial(gr.Timer, active=name == "library"), None, timer, **QUICK)
     return page
+
+
+def _follow_address(address: gr.HTML, tabs: gr.Tabs, tab: dict[str, gr.Tab], looks: LookTab) -> None:
+    """The address says which query and which tab are shown, and brings them back."""
+
+    def visit(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
+        return looks.events.visit(ask, trail, event) | {tabs: gr.Tabs(selected=tab_of(value(event, "address")))}
+
+    address.visit(visit, [looks.ask, looks.trail], [*looks.outputs, tabs], **LATEST)
+    for name, one in tab.items():
+        one.select(partial(looks.events.address_in, name), looks.ask, address, **QUICK)
+    tab["look"].select(looks.events.hint, looks.ask, looks.found, **QUICK)
+
+
+def _follow_choices(tabs: gr.Tabs, looks: LookTab, pairs: WhyTab, choosers: list[gr.HTML]) -> None:
+    """A photo that is clicked anywhere becomes the query; Look's own buttons lead to the other tabs."""
+
+    def choose(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
+        return looks.events.choose(ask, trail, event) | {tabs: gr.Tabs(selected="look")}
+
+    def stages(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
+        return looks.events.choose(ask, trail, event) | {tabs: gr.Tabs(selected="stages")}
+
+    def why(picture: str | int | None, event: gr.EventData) -> list[Any]:
+        return [*pairs.events.choose(picture, event), gr.Tabs(selected="why")]
+
+    view, outputs = [looks.ask, looks.trail], [*looks.outputs, tabs]
+    for chooser in choosers:
+        chooser.choose(choose, view, outputs, **LATEST)
+    looks.found.stages(stages, view, outputs, **LATEST)
+    looks.found.why(why, looks.picture, [*pairs.outputs, tabs], **LATEST)
