@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from index.best_copy import Detail, best_copy, sharpest
@@ -36,7 +37,7 @@ class Group:
     members: tuple[Member, ...]
     why: str  # keep that one
 
-    @property
+    @cached_property
     def copies(self) -> dict[int, int]:
         """How many photos of each content are in it."""
         return dict(Counter(member.content_id for member in self.members))
@@ -162,6 +163,8 @@ def told_apart(decisions: Iterable[DecisionRecord]) -> dict[int, set[int]]:
 
 
 def _without(group: Group, apart: Mapping[int, set[int]]) -> Group:
+    if group.copies.keys().isdisjoint(apart):
+        return group
     members: list[Member] = []
     for member in group.members:
         if not any(member.content_id in apart.get(other.content_id, ()) for other in members):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from index.duplicate_decisions import NOT_DUPLICATE
-from index.duplicate_groups import KINDS, SAME_BYTES, Group, superfluous
+from index.duplicate_groups import KINDS, SAME_BYTES, Group, superfluous, undecided
 from ui.duplicate_handlers import DuplicateSearch, decide_group
 from ui.handlers import READ_ONLY
 
@@ -93,7 +93,8 @@ class MadeDecision:
 
 def review(search: DuplicateSearch, place: Place) -> Review:
     """What is to be seen at a place, or as near to it as there are groups."""
-    left = search.left()
+    made = search.library.catalog.decisions()
+    left, enough = undecided(search.groups, made), superfluous(search.groups, made)
     mine = [group for group in left if place.kind in (None, group.kind)]
     at = min(max(place.at, 0), max(len(mine) - 1, 0))
     shown = _facts(search, mine[at : at + 1])
@@ -101,7 +102,7 @@ def review(search: DuplicateSearch, place: Place) -> Review:
     following = [member.photo_id for group in mine[at + 1 : at + 2] for member in group.members[:12]]
     return Review(
         Place(place.kind, at, key), shown[0] if shown else None, _by_kind(left), _by_kind(search.groups),
-        sum(len(group.members) - 1 for group in _may_go(search)), following,
+        sum(len(group.members) - 1 for group in enough), following,
     )  # fmt: skip
 
 
@@ -159,7 +160,7 @@ def may_go(search: DuplicateSearch) -> tuple[list[str], str]:
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(("may go", "keep", "kind", "what it is to it", "bytes"))
-    for shown in _facts(search, _may_go(search)):
+    for shown in _facts(search, superfluous(search.groups, search.library.catalog.decisions())):
         if not shown.photos or shown.photos[0].relation:
             continue
         keep, *others = shown.photos
@@ -182,10 +183,6 @@ def _facts(search: DuplicateSearch, groups: Sequence[Group]) -> list[ShownGroup]
                 photos.append(PhotoFacts(copy.photo_id, copy.path, member.relation, *size, copy.taken_at, copy.camera))
         shown.append(ShownGroup(group.kind, group.why, photos))
     return shown
-
-
-def _may_go(search: DuplicateSearch) -> list[Group]:
-    return superfluous(search.groups, search.library.catalog.decisions())
 
 
 def _ids(group: Group) -> tuple[int, ...]:
