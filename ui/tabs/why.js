@@ -20,7 +20,8 @@
       width: extent(columns, column), height: extent(rows, row),
     });
     const value = numbers(cells.dataset.values)[row * (columns.length - 1) + column];
-    const signed = `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(4)}`;
+    const size = Math.abs(value);
+    const signed = `${value < 0 ? "\u2212" : "+"}${size >= 1e-4 || size === 0 ? size : size.toExponential(1)}`;
     const place = `row ${row + 1}, column ${column + 1}`;
     cells.closest("#why-pair").querySelector(".rc-why-at").textContent = `${cells.dataset.name}, ${place}: ${signed}`;
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,19 +17,21 @@ NO_QUERY = (
 )
 CHOOSE = "Choose one of the photos below: the map of what makes the two alike appears here."
 THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _COUNTED = {1: "this cell", 2: "these two cells", 3: "these three cells"}
 
 
-def scores(view: PairView | None, without_vector: Sequence[str] = ()) -> str:
-    """A bar for each part, which is the switch of the part that is mapped; before the first pair, how to get there."""
+def scores(view: PairView | None, without_vector: Sequence[str] = (), parts: Sequence[str] = ()) -> str:
+    """A bar for each part, which is the switch of the part that is mapped; before the first pair, places for `parts`."""
     if view is None:
-        words = "The similarity of two pictures is a sum over their cells. Here it is taken apart, stage by stage."
-        return section("Why two pictures are alike", about(words))
+        words = "The similarity of two pictures is a sum over their cells. Here it is taken apart."
+        bars = "".join(f"<li>{_bar(text(name), '', 0)}</li>" for name in parts)
+        blank = f'<ol class="rc-why-scores rc-why-blank" aria-hidden="true">{bars}</ol>'
+        return section("Why two pictures are alike", about(words) + blank)
     names = [text(side.name) for side in view.sides]
     bars = "".join(
         f'<li><button type="button" data-cell data-event="part" data-part="{number}" aria-pressed="{_true(number == view.part)}">'
-        f'<span class="rc-label">{text(score.words)}</span><span class="rc-percent">{_signed(score.cosine, plus="")}</span>'
-        f'<span class="rc-bar"><span style="width:{100 * min(max(score.cosine, 0), 1):.1f}%"></span></span></button></li>'
+        f"{_bar(text(score.words), _signed(score.cosine, plus=''), score.cosine)}</button></li>"
         for number, score in enumerate(view.pair.scores)
     )
     absent = (
@@ -43,7 +46,7 @@ def scores(view: PairView | None, without_vector: Sequence[str] = ()) -> str:
 
 
 def pair(query: Query | None, result: PairResult | None = None, shown_score: float | None = None) -> str:
-    """Both pictures with their maps; before that, what to do next. `shown_score`: what the search shows of the pair."""
+    """Both pictures with their maps; before that, what to do next. `shown_score`: what a search with the query gives."""
     if result is not None and result.view is not None:
         return _notes(result.notes) + _view(result.view, shown_score)
     if query is None:
@@ -52,7 +55,9 @@ def pair(query: Query | None, result: PairResult | None = None, shown_score: flo
         return problem(query.problem if result is None else result.problem) + _notes(
             [] if result is None else result.notes
         )
-    return f'<div class="rc-why-pair">{_plain(query.name, query.picture)}<div class="rc-why-next">{text(CHOOSE)}</div></div>'
+    query_side = _figure(query.name, query.picture, "", "as the network gets it", None)
+    beside = f'<div class="rc-why-next">{text(CHOOSE)}</div>'
+    return f'<div class="rc-why-pair">{query_side}{beside}</div><div class="rc-why-blank"></div>'
 
 
 def no_photos(words: str) -> str:
@@ -81,7 +86,7 @@ def neighbours(query: Query | None, chosen: int | None = None) -> str:
 
 
 def sum_words(view: PairView, shown_score: float | None) -> str:
-    """What the cells sum to, and that this is the score: the one that the search shows where it is that part's."""
+    """What the cells sum to, and that this is the score: that of the search where it is the part that searches compare."""
     first, second = (float(side.cells.sum()) + side.constant for side in view.sides)
     constant = " and the constant" * any(side.constant for side in view.sides)
     total = f"{first:.4f}"
@@ -92,7 +97,7 @@ def sum_words(view: PairView, shown_score: float | None) -> str:
     )
     is_last = view.part == len(view.pair.scores) - 1
     score = shown_score if is_last and shown_score is not None else view.stored_cosine
-    what = "the score that the search shows" if is_last else "the cosine of the stored vectors"
+    what = "the score of a search with the picture" if is_last else "the cosine of the stored vectors"
     if score is None:
         return f"{said} = their cosine, computed afresh ({_signed(view.cosine, plus='')})."
     if f"{score:.4f}" == total:
@@ -103,7 +108,11 @@ def sum_words(view: PairView, shown_score: float | None) -> str:
 def cell_words(view: PairView, cell: CellView) -> str:
     """What the chosen cell adds, and which cells of the other picture that is from."""
     whole, share = _signed(view.cosine, plus=""), abs(cell.share)
-    verb = f"adds {_signed(share)} of {whole}" if cell.share >= 0 else f"takes {share:.4f} away, leaving {whole}"
+    verb = (
+        f"adds {_small(share)} of {whole}"
+        if cell.share >= 0
+        else f"takes {_small(share, plus='')} away, leaving {whole}"
+    )
     of_best = sum(value for _, value in cell.best)
     if cell.share > 0 and of_best >= cell.share / 2:
         matched = f"most of it from {_COUNTED[len(cell.best)]}"
@@ -120,7 +129,7 @@ def _view(view: PairView, shown_score: float | None) -> str:
         told += about(hint)
         back = ""
     else:
-        best = "".join(f"<li>{_place(cell)}: {_signed(value)}</li>" for cell, value in view.cell.best)
+        best = "".join(f"<li>{_place(cell)}: {_part_of(value, view.cell)}</li>" for cell, value in view.cell.best)
         told = f'<p class="rc-why-told">{cell_words(view, view.cell)}</p><ol class="rc-why-best">{best}</ol>'
         back = (
             '<button type="button" class="rc-why-back" data-event="whole" data-key="Escape">Back to the whole map <kbd>Esc</kbd>'
@@ -148,7 +157,7 @@ def _side(view: PairView, number: int) -> str:
         marks = f'<img class="rc-why-map" src="{data_url(map_png, "png")}" alt="">'
         if cell is not None:
             marks += "".join(_frame(side, one, str(rank)) for rank, (one, _) in enumerate(cell.best, start=1))
-    values = ",".join(f"{value:.4f}" for value in side.cells.ravel())
+    values = ",".join(f"{value:.2g}" for value in side.cells.ravel())
     name = text(side.name)
     button = (
         f'<button type="button" class="rc-why-cells" data-event="cell" data-side="{number}" data-row="{place[0]}" '
@@ -157,10 +166,6 @@ def _side(view: PairView, number: int) -> str:
     )
     said = "the chosen cell" if is_asked else _sum_of(side)
     return _figure(side.name, side.picture, marks + '<i class="rc-why-cursor"></i>' + button, said, side.photo_id)
-
-
-def _plain(name: str, picture: np.ndarray) -> str:
-    return _figure(name, picture, "", "as the network gets it", None)
 
 
 def _figure(name: str, picture: np.ndarray, over: str, said: str, photo_id: int | None) -> str:
@@ -184,8 +189,8 @@ def _legend(view: PairView) -> str:
     average = 50 * (1 + view.average / view.limit)
     return (
         f'<div class="rc-why-scale"><div class="rc-why-ramp"><i style="left:{average:.2f}%"></i></div>'
-        f"<p><span>{_signed(-view.limit)} a cell: takes away</span><span>average {_signed(view.average)}</span>"
-        f"<span>adds: {_signed(view.limit)} a cell</span></p></div>"
+        f"<p><span>{_small(-view.limit)} a cell: takes away</span><span>mark: average, {_small(view.average)}</span>"
+        f"<span>adds: {_small(view.limit)} a cell</span></p></div>"
     )
 
 
@@ -225,6 +230,29 @@ def _signed(value: float, plus: str = "+") -> str:
     """Four digits with a sign: a true minus, which stands as high as the plus; none before what is rounded to nothing."""
     shown = f"{abs(value):.4f}"
     return shown if not float(shown) else ("\u2212" if value < 0 else plus) + shown
+
+
+def _small(value: float, plus: str = "+") -> str:
+    """Two digits that count, with a sign, as 6.1 × 10⁻⁷ where there would be many noughts."""
+    sign, size = "\u2212" if value < 0 else plus, abs(value)
+    if size == 0:
+        return "0"
+    if size >= 1e-4:
+        return f"{sign}{size:.{max(1 - math.floor(math.log10(size)), 1)}f}"
+    digits, power = f"{size:.1e}".split("e")
+    return f"{sign}{digits} × 10{str(int(power)).translate(_RAISED)}"
+
+
+def _part_of(value: float, cell: CellView) -> str:
+    """What one matched cell adds, and how much of the chosen cell's share that is."""
+    return _small(value) + (f" ({value / cell.share:.0%} of it)" if cell.share > 0 else "")
+
+
+def _bar(words: str, number: str, share: float) -> str:
+    return (
+        f'<span class="rc-label">{words}</span><span class="rc-percent">{number}</span>'
+        f'<span class="rc-bar"><span style="width:{100 * min(max(share, 0), 1):.1f}%"></span></span>'
+    )
 
 
 def _numbers(values: Sequence[float]) -> str:
