@@ -16,7 +16,7 @@ from ui.handlers import model_name, refusal
 from ui.maps import brightness, spoken_name
 from ui.stage_handlers import channel_order, stage_look
 from ui.stage_looks import StageLooks
-from ui.stage_maps import png, whole_sheet
+from ui.stage_maps import SHEET_RAMP, png, whole_sheet
 
 KINDS = ("png", "npz")
 NAME_LENGTH = 60  # of the picture's part of a file name: names of 255 bytes are the most that disks take
@@ -57,7 +57,8 @@ def stage_file(looks: StageLooks, library: Library, picture: str | int, stage: s
     if kind == "png":
         listed = ", ".join(map(str, channels.tolist()))
         about = f"{model_name(library)}, {what}: channels row by row, {listed}"
-        data = png(whole_sheet(brightness(seen.maps, seen.widest)[channels]), about.encode("utf-8", "replace").decode())
+        sheet = whole_sheet(brightness(seen.maps, seen.widest)[channels])
+        data = png(sheet, about.encode("utf-8", "replace").decode(), SHEET_RAMP)
         return StageFile(name, data, f"All {len(channels):,} channels of {what} on one sheet, in the order shown.")
     buffer = io.BytesIO()
     np.savez_compressed(

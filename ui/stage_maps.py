@@ -14,6 +14,8 @@ from ui.maps import BETWEEN, QUIET, RAMP
 MAP_PX = 256  # at most so many pixels a side; a smaller prepared picture is not blown up, the browser does that
 SHEET_PIXELS = 16 << 20  # of a sheet with all channels: a byte each
 SHEET_TILE = 160  # about the largest side of one map on it
+SHEET_RAMP = np.vstack([RAMP[:255], np.array([BETWEEN], np.uint8)])  # the last colour is the one between maps
+_DARKEST, _LIGHTEST = 32, 236  # of red, green and blue: full colours are hard to look at
 _DIRECTIONS = 8  # that are followed to find the leading three
 _ROUNDS = 16
 _TRIES = (("WEBP", 1, 80), ("WEBP", 1, 50), ("WEBP", 2, 50), ("WEBP", 4, 40))  # kind, times smaller, quality
@@ -43,7 +45,8 @@ def leading_colours(maps: np.ndarray) -> np.ndarray:
     for number, span in enumerate(high - low):
         if span > QUIET * (high[0] - low[0]) and span > 1e-6:
             colours[:, number] = (along[:, number] - low[number]) / span
-    return np.rint(colours.clip(0, 1) * 255).astype(np.uint8).reshape(height, width, 3)
+    softened = _DARKEST + (_LIGHTEST - _DARKEST) * colours.clip(0, 1)
+    return np.rint(softened).astype(np.uint8).reshape(height, width, 3)
 
 
 def _components(cells: np.ndarray) -> np.ndarray:
@@ -78,11 +81,11 @@ def light(picture: np.ndarray, most_bytes: int) -> tuple[bytes, str]:
     return buffer.getvalue(), "webp"
 
 
-def png(picture: np.ndarray, words: str = "") -> bytes:
-    """The same as a PNG without loss; `words` are kept in it as its description."""
+def png(picture: np.ndarray, words: str = "", palette: np.ndarray = RAMP) -> bytes:
+    """The same as a PNG without loss; `words` are kept in it as its description, numbers are colours of the palette."""
     image = Image.fromarray(picture)
     if picture.ndim == 2:
-        image.putpalette(RAMP.tobytes())
+        image.putpalette(palette.tobytes())
     about = PngInfo()
     if words:
         about.add_itxt("Description", words)
@@ -92,26 +95,22 @@ def png(picture: np.ndarray, words: str = "") -> bytes:
 
 
 def whole_sheet(cells: np.ndarray) -> np.ndarray:
-    """All maps of a stage, given as brightness uint8 (c, h, w), on one sheet, as numbers of the ramp uint8 (H, W), row by row.
+    """All maps of a stage, given as brightness uint8 (c, h, w), on one sheet, as numbers of SHEET_RAMP uint8 (H, W), row by row.
 
     A cell is a square of whole pixels; where even single pixels are too many, cells are left out evenly.
     """
     count, height, width = cells.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    gap = 2
+    gap = 4
     room = np.sqrt(SHEET_PIXELS / (rows * columns)) - gap  # for the side of one map
     times = int(min(SHEET_TILE, room) // max(height, width))
     if times < 1:
         step = int(np.ceil(max(height, width) / room))
         cells, times = cells[:, ::step, ::step], 1
     high, wide = (side * times for side in cells.shape[1:])
-    sheet = np.full((rows * (high + gap) - gap, columns * (wide + gap) - gap), _BETWEEN, np.uint8)
+    sheet = np.full((rows * (high + gap) - gap, columns * (wide + gap) - gap), 255, np.uint8)
     for place, one in enumerate(cells):
         top, left = place // columns * (high + gap), place % columns * (wide + gap)
-        sheet[top : top + high, left : left + wide] = one.repeat(times, axis=0).repeat(times, axis=1)
+        sheet[top : top + high, left : left + wide] = np.minimum(one, 254).repeat(times, axis=0).repeat(times, axis=1)
     return sheet
-
-
-# The ramp's colour that is nearest to the one between maps elsewhere: a sheet has no other colours.
-_BETWEEN = int(np.abs(RAMP.astype(int) - BETWEEN).sum(axis=1).argmin())

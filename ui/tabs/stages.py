@@ -37,7 +37,6 @@ class StagesTab:
 class _Parts:
     """The tab's components; `seen` is what the overview was made of."""
 
-    picture: gr.State
     seen: gr.State
     overview: gr.HTML
     panel: gr.Column
@@ -45,6 +44,7 @@ class _Parts:
     order: gr.Radio
     channels: gr.HTML
     channel: gr.HTML
+    numbers: gr.HTML
     photos: gr.HTML
     note: gr.HTML
     file: gr.DownloadButton
@@ -61,31 +61,47 @@ def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTa
                 ORDERS, value=ORDERS[0][1], label="Order of the channels", elem_id="order", scale=2, min_width=280
             )
         with gr.Row(elem_classes="rc-stage-view"):
-            with gr.Column(scale=7, min_width=320):
+            with gr.Column(elem_classes="rc-stage-channels"):
                 channels = live_html(markup.channel_places(), "stage-channels", "turn", "channel")
-            with gr.Column(scale=5, min_width=320, elem_classes="rc-stage-channel"):
-                gr.Radio(VIEWS, value=VIEWS[1], label="Show", show_label=False, elem_id="stage-show", container=False)
+            with gr.Column(elem_classes="rc-stage-channel"):
                 channel = html("", "stage-channel")
+                gr.Radio(VIEWS, value=VIEWS[1], label="Show", show_label=False, elem_id="stage-show", container=False)
+                numbers = html("", "stage-numbers")
+            with gr.Column(elem_classes="rc-stage-photos"):
                 photos = live_html("", "stage-photos", "choose")
+        again = gr.Button(elem_id="stage-again", elem_classes="rc-unseen")
         with gr.Row(elem_classes="rc-stage-save"):
-            sheet = gr.Button("Save all channels as PNG", elem_id="stage-png", scale=0, min_width=230)
-            arrays = gr.Button("Save the numbers as NPZ", elem_id="stage-npz", scale=0, min_width=230)
-            file = gr.DownloadButton(visible="hidden", elem_id="stage-file", scale=0, min_width=230)
-            note = html("", "stage-note")
-    at = _Parts(picture, gr.State(None), overview, panel, stage, order, channels, channel, photos, note, file)
+            sheet = gr.Button("Save all channels as PNG", elem_id="stage-png", scale=0, min_width=280)
+            arrays = gr.Button("Save the numbers as NPZ", elem_id="stage-npz", scale=0, min_width=280)
+            file = gr.DownloadButton(visible="hidden", elem_id="stage-file", scale=0, min_width=200)
+            note = html(markup.SAVES, "stage-note")
+    at = _Parts(gr.State(None), overview, panel, stage, order, channels, channel, numbers, photos, note, file)
     events = _Events(context, at)
     quiet = {**LATEST, "show_progress": "hidden"}
-    tab.select(events.opened, [picture, at.seen, stage, order], list(vars(at).values())[1:], **WORK)
+    of_channel = [channel, numbers, photos]
+    of_stage = [channels, *of_channel, note, file]
+    gr.on(
+        [tab.select, again.click],
+        events.opened,
+        [picture, at.seen, stage, order],
+        [at.seen, overview, panel, stage, *of_stage],
+        **WORK,
+    )
+    picture.change(None, js=_script("again"))  # who was faster than the network sees the picture when it is there
     asked = [picture, stage, order]
-    stage.input(events.stage, asked, [channels, channel, photos, note, file], **quiet)
-    order.input(events.page, asked, channels, **quiet)
-    channels.turn(events.page, asked, channels, **quiet)
-    clicked = channels.channel(events.channel, [picture, stage], [channel, photos], **quiet)
-    clicked.then(None, js=script("stages.js"))
+    stage.input(events.stage, asked, of_stage, **quiet)
+    order.input(events.first_page, asked, channels, **quiet)
+    channels.turn(events.turn, asked, channels, **quiet)
+    clicked = channels.channel(events.channel, [picture, stage], of_channel, **quiet)
+    clicked.then(None, js=_script("show"))
     for button, kind in ((sheet, "png"), (arrays, "npz")):
         made = button.click(partial(events.save, kind), asked, [note, file], **WORK, show_progress_on=[note])
-        made.then(None, js="() => document.querySelector('#stage-file')?.click()")
+        made.then(None, js=_script("save"))
     return StagesTab([photos])
+
+
+def _script(what: str) -> str:
+    return f'() => ({script("stages.js")})("{what}")'
 
 
 def _names(context: PageContext) -> list[str]:
@@ -128,16 +144,20 @@ class _Events:
     def stage(self, picture: str | int | None, stage: str, order: str) -> Shown:
         """A stage's first page and its strongest channel."""
         at = self.at
-        view = self._view(picture, stage, None)
-        page = self.page(picture, stage, order)
-        return {at.channels: page, **view, at.note: "", at.file: gr.DownloadButton(visible="hidden")}
+        return {
+            at.channels: self.first_page(picture, stage, order),
+            **self._view(picture, stage, None),
+            at.note: markup.SAVES,
+            at.file: gr.DownloadButton(visible="hidden"),
+        }
 
-    def page(self, picture: str | int | None, stage: str, order: str, event: gr.EventData | None = None) -> Any:
-        """A page of channels, the first where the event names none."""
-        if picture is None:
-            return gr.skip()
-        asked = 0 if event is None else number(event, "page") or 0
-        return markup.channels(handlers.channel_page(self.looks, self.library, picture, stage, order, asked))
+    def first_page(self, picture: str | int | None, stage: str, order: str) -> Any:
+        """The first page of a stage's channels."""
+        return self._page(picture, stage, order, 0)
+
+    def turn(self, picture: str | int | None, stage: str, order: str, event: gr.EventData) -> Any:
+        """The page that was asked for."""
+        return self._page(picture, stage, order, number(event, "page") or 0)
 
     def channel(self, picture: str | int | None, stage: str, event: gr.EventData) -> Shown:
         """The channel that was clicked."""
@@ -157,10 +177,15 @@ class _Events:
         file = gr.DownloadButton("Download again", value=str(path), visible=True)
         return [markup.saved(made.words, None, len(made.data)), file]
 
+    def _page(self, picture: str | int | None, stage: str, order: str, number: int) -> Any:
+        if picture is None:
+            return gr.skip()
+        return markup.channels(handlers.channel_page(self.looks, self.library, picture, stage, order, number))
+
     def _view(self, picture: str | int | None, stage: str, channel: int | None) -> Shown:
         at = self.at
         if picture is None:
-            return {at.channel: gr.skip(), at.photos: gr.skip()}
+            return {at.channel: gr.skip()}
         view = handlers.channel_view(self.looks, self.library, picture, stage, channel)
         is_stored = view.problem is None and stage != handlers.NOT_STORED
         found = (
@@ -168,4 +193,8 @@ class _Events:
             if is_stored
             else ChannelResult(problem=view.problem)
         )
-        return {at.channel: markup.channel(view), at.photos: markup.photos(view, found)}
+        return {
+            at.channel: markup.channel(view),
+            at.numbers: markup.numbers(view),
+            at.photos: markup.photos(view, found),
+        }

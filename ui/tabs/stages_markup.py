@@ -10,12 +10,13 @@ from ui.seeing_handlers import ChannelHit, ChannelResult
 from ui.stage_handlers import NOT_STORED, PAGE, ChannelPage, ChannelView, Overview, StageSeen, Tile
 
 THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
-PHOTOS = 8  # of a channel
+PHOTOS = 6  # of a channel
 NO_PICTURE = "Give a picture in the Look tab, or click a photo there: here you then see what every stage makes of it."
 LEGEND = (
     "Above: the mean of all channels, dark to light. Below: cells of one colour were answered alike; colours compare within "
     "one map, not from stage to stage."
 )
+SAVES = about("One sheet of all channels in this order, or their float32 maps with the picture, for NumPy.")
 STEM_PHOTOS = "The library keeps no means of the stem: choose a stage to see which of your photos excite its channels."
 
 
@@ -49,7 +50,7 @@ def channels(page: ChannelPage) -> str:
     )
     hint = f'<p class="rc-hint">{text(page.hint)}</p>' if page.hint else ""
     tiles = "".join(_tile(tile) for tile in page.tiles)
-    body = f'{about(words)}{hint}{_pager(page)}<ul class="rc-tiles" data-grid>{tiles}</ul>'
+    body = f'{about(words)}{hint}<ul class="rc-tiles" data-grid>{tiles}</ul>{_pager(page)}'
     return section(f"Channels of {text(page.spoken)}", body)
 
 
@@ -60,7 +61,7 @@ def channel_places() -> str:
 
 
 def channel(view: ChannelView) -> str:
-    """One channel over the picture, with its numbers in words."""
+    """One channel over the picture, and how strong it is in words."""
     if view.problem is not None or view.picture is None:
         return section("Channel", problem(view.problem))
     side = len(view.picture)
@@ -73,7 +74,12 @@ def channel(view: ChannelView) -> str:
     # The tile of this channel is framed, without sending the page of tiles again.
     chosen = f'#stage-channels [data-channel="{view.channel}"]'
     style = f"<style>{chosen} {{ outline: 3px solid var(--rc-chosen); outline-offset: 2px; }}</style>"
-    return style + section(text(name).capitalize(), about(_rank(view)) + over + _numbers(view) + _histogram(view))
+    return style + section(text(name).capitalize(), about(_rank(view)) + over)
+
+
+def numbers(view: ChannelView) -> str:
+    """A channel's values over its cells."""
+    return "" if view.problem is not None else _numbers(view) + _histogram(view)
 
 
 def photos(view: ChannelView, result: ChannelResult) -> str:
@@ -132,7 +138,7 @@ def _pager(page: ChannelPage) -> str:
         for name, to, key in steps
     )
     where = f'<span role="status">Page {page.number + 1:,} of {page.pages:,}</span>'
-    return f'<p class="rc-pager">{previous}{where}{following}</p>'
+    return f'<nav class="rc-pager" aria-label="Pages of channels">{previous}{where}{following}</nav>'
 
 
 def _tile(tile: Tile) -> str:
