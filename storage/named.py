@@ -25,6 +25,12 @@ class NamedRows:
         with reading(self.engine) as connection:
             return [(row[0], row[1]) for row in connection.execute(statement.order_by(Label.rank))]
 
+    def strongest_labels(self, contents: Collection[int], space_id: int) -> dict[int, int]:
+        """The index of the most likely label of each of these contents that has one."""
+        statement = select(Label.content_id, Label.label_index).where(Label.space_id == space_id, Label.rank == 0)
+        rows = self._of(statement, Label.content_id, np.array(sorted(contents), np.int64))
+        return {row[0]: row[1] for row in rows}
+
     def labelled(
         self, labels: Collection[int], space_id: int, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

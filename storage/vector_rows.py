@@ -12,7 +12,7 @@ from storage import jobs, queries, storing
 from storage.database import chunks, now, reading, writing
 from storage.records import GenerationRecord, ShardUse
 from storage.shards import ShardFile
-from storage.tables import Content, Generation, Shard, Vector
+from storage.tables import PRESENT, Content, Generation, Photo, Shard, Vector
 
 
 class VectorRows:
@@ -73,6 +73,18 @@ class VectorRows:
         count = select(func.count()).select_from(Vector).where(Vector.space_id == space_id, Vector.shard_id <= up_to)
         with reading(self.engine) as connection:
             return connection.execute(count).scalar_one()
+
+    def first_contents(self, space_id: int, limit: int) -> np.ndarray:
+        """Up to `limit` contents, int64, of present photos with a vector in the space: those whose digest comes first.
+
+        By digest, which is as good as drawn at random, and is the same draw after a photo more or less.
+        """
+        has_vector = select(Vector.row).where(Vector.content_id == Content.id, Vector.space_id == space_id).exists()
+        # As an expression the state has no index, which would list all photos for each content.
+        has_photo = select(Photo.id).where(Photo.content_id == Content.id, Photo.state + "" == PRESENT).exists()
+        statement = select(Content.id).where(has_vector, has_photo).order_by(Content.digest).limit(limit)
+        with reading(self.engine) as connection:
+            return np.fromiter(connection.execute(statement).scalars(), np.int64)
 
     def newest_shard(self, space_id: int) -> int:
         """The id of the space's newest shard, 0 where there is none."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from index.library import Library
 from index.runner import Runner
 from ui.duplicate_handlers import DuplicateSearch
+from ui.map_handlers import MapDrawing
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,9 @@ class PageContext:
     library: Library
     runner: Runner
     duplicates: DuplicateSearch
+    map: MapDrawing
 
     @classmethod
     def of(cls, library: Library, runner: Runner | None = None) -> PageContext:
         """With nothing at work yet."""
-        return cls(library, runner or Runner(library), DuplicateSearch(library))
+        return cls(library, runner or Runner(library), DuplicateSearch(library), MapDrawing(library))

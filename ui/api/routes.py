@@ -11,6 +11,7 @@ from starlette.routing import Match
 
 from ui.api.duplicates import duplicate_routes
 from ui.api.library import doctor_routes, job_routes, overview_routes, photo_routes
+from ui.api.map import map_routes
 from ui.api.page import api_page
 from ui.api.pictures import picture_routes
 from ui.api.route import PhotoTurns
@@ -30,6 +31,7 @@ def add_api(app: FastAPI, context: PageContext) -> None:
         photo_routes(library),
         overview_routes(library),
         duplicate_routes(context.duplicates),
+        map_routes(context.map),
         job_routes(library, context.runner),
         doctor_routes(library),
     ):

@@ -1,0 +1,326 @@
+// The map: Plotly draws the points, zooms and moves them; over them lie photos as buttons, as many as fit. What #map-state says
+// (its data-map and data-query) is followed. `element` is the gr.HTML, `trigger` sends its events.
+const map = element.querySelector(".rc-map");
+const [bar, field, plot, list, tip, wait, legend] = ["colours", "field", "plot", "photos", "name", "wait", "legend"].map((name) =>
+  map.querySelector(`.rc-map-${name}`),
+);
+const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288", "#882255", "#b5aca5"];
+const DARK = ["#3f9be0", "#e8743b", "#2bc48f", "#e8a9cc", "#f4c430", "#a5dcff", "#8f83ff", "#c4457e", "#6e655f"];
+const MOST = 140; // photos at a time
+const GAP = 5; // pixels between them
+const STRETCH = 1.8; // at most, of the map to the field's shape: its directions and distances far apart mean nothing
+const NEAR = 10; // pixels from a point at which it is meant
+const PAUSE_MS = 120; // after a movement, before other photos are chosen
+
+let points = null;
+let query = null; // a photo's number
+let colouring = 0;
+let asked = ""; // the stamp of the map that is shown or on its way
+let side = 64; // of a photo, pixels
+let photos = new Map(); // a point's number -> its button
+let view = null; // { x, y: what lies in the middle; scale: the map's measure for each pixel }
+let later = null;
+let script = null;
+
+const plotly = () =>
+  (script ??= new Promise((resolve, reject) => {
+    const tag = document.createElement("script");
+    tag.src = map.dataset.plotly;
+    tag.onload = resolve;
+    tag.onerror = () => reject(new Error("its script could not be loaded"));
+    document.head.append(tag);
+  }));
+const size = () => [field.clientWidth, field.clientHeight];
+const hasWebGL = () => Boolean(document.createElement("canvas").getContext("webgl"));
+const at = (index) => {
+  const [width, height] = size();
+  return [(points.x[index] - view.x) / view.scale + width / 2, height / 2 - (points.y[index] - view.y) / view.scale];
+};
+const ranges = () => {
+  const [width, height] = size().map((pixels) => (pixels / 2) * view.scale);
+  return { "xaxis.range": [view.x - width, view.x + width], "yaxis.range": [view.y - height, view.y + height] };
+};
+const room = () => size().map((pixels) => pixels - side - 2 * GAP);
+const extent = () => [points.x, points.y].map((all) => all.reduce((most, one) => Math.max(most, one), 0));
+const whole = () => {
+  const [width, height] = room();
+  const [right, top] = extent();
+  return { x: right / 2, y: top / 2, scale: Math.max(right / width, top / height) || 1 };
+};
+const stretched = (found) => {
+  points = found;
+  const [width, height] = room();
+  const [right, top] = extent();
+  const ratio = right && top ? ((width / height) * top) / right : 1;
+  const times = Math.min(STRETCH, Math.max(1 / STRETCH, ratio));
+  points.x = points.x.map((one) => one * times);
+};
+
+// The photos over the points
+
+const put = () => {
+  for (const [index, button] of photos) {
+    const [x, y] = at(index);
+    button.style.transform = `translate(${x - side / 2}px, ${y - side / 2}px)`;
+  }
+};
+
+// The points come in an order as good as random: the first that fit are well spread, and mostly the same ones a step later.
+const choose = () => {
+  const [width, height] = size();
+  const seen = [];
+  for (let index = 0; index < points.x.length; index++) {
+    const [x, y] = at(index);
+    if (x >= 0 && y >= 0 && x <= width && y <= height) seen.push({ index, x, y });
+  }
+  const least = width < 600 ? 38 : 48;
+  side = Math.round(Math.min(2 * least, Math.max(least, Math.sqrt((0.3 * width * height) / (seen.length || 1)))));
+  const cell = side + GAP;
+  const taken = new Map();
+  const isFree = ({ x, y }) => {
+    if (x < side / 2 || y < side / 2 || x > width - side / 2 || y > height - side / 2) return false;
+    const [column, row] = [Math.floor(x / cell), Math.floor(y / cell)];
+    for (let key = 0; key < 9; key++) {
+      const other = taken.get(`${column - 1 + (key % 3)} ${row - 1 + Math.floor(key / 3)}`);
+      if (other && Math.abs(other.x - x) < cell && Math.abs(other.y - y) < cell) return false;
+    }
+    taken.set(`${column} ${row}`, { x, y });
+    return true;
+  };
+  const isQuery = ({ index }) => points.photos[index] === query;
+  const first = seen.find(isQuery);
+  const chosen = [];
+  for (const one of first ? [first, ...seen] : seen) {
+    if (chosen.length === MOST) break;
+    if (isFree(one)) chosen.push(one.index);
+  }
+  return chosen;
+};
+
+const button = (index) => {
+  const one = document.createElement("button");
+  const picture = document.createElement("img");
+  const id = points.photos[index];
+  one.type = "button";
+  Object.assign(one.dataset, { event: "choose", photo: id, cell: "" });
+  one.setAttribute("aria-label", `Search with ${points.names[index]}`);
+  picture.src = `/photos/${id}/thumbnail`;
+  picture.alt = points.names[index];
+  picture.decoding = "async";
+  one.append(picture);
+  return one;
+};
+
+const cover = () => {
+  const chosen = choose();
+  const kept = new Map(chosen.map((index) => [index, photos.get(index) ?? button(index)]));
+  const hadFocus = list.contains(document.activeElement);
+  for (const [index, one] of photos) if (!kept.has(index)) one.parentElement.remove();
+  for (const [index, one] of kept) {
+    if (one.parentElement) continue;
+    const item = document.createElement("li");
+    item.append(one);
+    list.append(item);
+  }
+  photos = kept;
+  list.style.setProperty("--side", `${side}px`);
+  put();
+  const buttons = [...photos.values()];
+  for (const [index, one] of photos) {
+    one.classList.toggle("rc-map-query", points.photos[index] === query);
+    one.tabIndex = -1; // one stop for Tab, arrows from there: keys.js
+  }
+  if (hadFocus && !list.contains(document.activeElement)) plot.focus();
+  const stop = list.contains(document.activeElement) ? document.activeElement : buttons[0];
+  if (stop) stop.tabIndex = 0;
+};
+
+const soon = () => {
+  clearTimeout(later);
+  later = setTimeout(cover, PAUSE_MS);
+};
+
+// The points
+
+const traces = () => {
+  const { groups = [], of = [] } = points.colourings[colouring] ?? {};
+  const palette = document.body.classList.contains("dark") ? DARK : LIGHT;
+  const members = Array.from({ length: groups.length + 1 }, () => []);
+  points.x.forEach((_, index) => members[of[index] ?? groups.length].push(index));
+  const dot = points.x.length > 5000 ? 5 : points.x.length > 500 ? 7 : 10;
+  const trace = (indices, group) => ({
+    type: hasWebGL() ? "scattergl" : "scatter",
+    mode: "markers",
+    x: indices.map((index) => points.x[index]),
+    y: indices.map((index) => points.y[index]),
+    hoverinfo: "skip",
+    marker: { size: dot, color: palette[group === groups.length ? palette.length - 1 : group], opacity: 0.85 },
+  });
+  const rest = members.pop();
+  const entries = [...groups.map((name, group) => [name, palette[group]]), ...(rest.length && groups.length ? [["others", palette.at(-1)]] : [])];
+  legend.replaceChildren(
+    ...entries.map(([name, colour]) => {
+      const item = document.createElement("li");
+      item.textContent = name;
+      item.style.setProperty("--colour", colour);
+      return item;
+    }),
+  );
+  return [trace(rest, groups.length), ...members.map(trace)]; // the others below
+};
+
+const choices = () => {
+  bar.replaceChildren(
+    ...points.colourings.map(({ name }, index) => {
+      const one = document.createElement("button");
+      one.type = "button";
+      one.textContent = name;
+      one.setAttribute("aria-pressed", index === colouring);
+      one.addEventListener("click", () => {
+        colouring = index;
+        choices();
+        paint();
+      });
+      return one;
+    }),
+  );
+};
+
+const axis = (range) => ({ range, visible: false, fixedrange: false });
+const paint = () => {
+  const [width, height] = size();
+  const { "xaxis.range": x, "yaxis.range": y } = ranges();
+  const layout = {
+    width, height, xaxis: axis(x), yaxis: axis(y), dragmode: "pan", hovermode: false, showlegend: false,
+    margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+  };
+  return Plotly.react(plot, traces(), layout, { scrollZoom: true, displayModeBar: false, doubleClick: false });
+};
+
+const go = (next) => {
+  view = { ...view, ...next };
+  Plotly.relayout(plot, ranges());
+  put();
+  soon();
+};
+const zoom = (factor) => go({ scale: view.scale / factor });
+const all = () => go(whole());
+const move = (right, up) => {
+  const [width, height] = size();
+  go({ x: view.x + 0.2 * right * width * view.scale, y: view.y + 0.2 * up * height * view.scale });
+};
+
+// While Plotly moves the points, the photos go with them.
+const moved = () => {
+  const [[left, right], [low, high]] = [plot.layout.xaxis.range, plot.layout.yaxis.range];
+  view = { x: (left + right) / 2, y: (low + high) / 2, scale: (right - left) / size()[0] };
+  tip.hidden = true;
+  put();
+  soon();
+};
+
+const show = async () => {
+  colouring = Math.min(colouring, Math.max(points.colourings.length - 1, 0));
+  for (const one of photos.values()) one.parentElement.remove();
+  photos = new Map();
+  view = whole();
+  choices();
+  const isFirst = !plot.layout;
+  await paint();
+  if (isFirst) {
+    plot.on("plotly_relayouting", moved);
+    plot.on("plotly_relayout", moved);
+    plot.on("plotly_doubleclick", all);
+  }
+  cover();
+};
+
+const state = document.getElementById("map-state");
+const follow = async () => {
+  const facts = state.querySelector("[data-map]")?.dataset;
+  if (!facts) return;
+  const isOther = query !== (query = Number(facts.query) || null);
+  map.hidden = !facts.map;
+  if (!facts.map) return;
+  if (facts.map === asked) {
+    if (isOther && photos.size) cover();
+    return;
+  }
+  asked = facts.map;
+  wait.textContent = "Loading the map …";
+  try {
+    const [answer] = await Promise.all([fetch("/api/map/points"), plotly()]);
+    const found = await answer.json();
+    if (!answer.ok) throw new Error(found.error);
+    stretched(found);
+    await show();
+    wait.textContent = "";
+  } catch (error) {
+    asked = "";
+    wait.textContent = `The map could not be shown: ${error.message}. Open the tab again.`;
+  }
+};
+new MutationObserver(follow).observe(state, { childList: true, subtree: true, attributes: true });
+new ResizeObserver(() => {
+  const [width, height] = size();
+  if (!width || !plot.layout || (width === plot.layout.width && height === plot.layout.height)) return;
+  Plotly.relayout(plot, { width, height, ...ranges() }).then(cover);
+}).observe(field);
+
+// Mouse and fingers: what is under them is a photo, else the nearest point. The photos let them through, so that Plotly can zoom
+// and move wherever they are.
+
+const under = (event) => {
+  const box = field.getBoundingClientRect();
+  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  for (const index of photos.keys()) {
+    const [left, top] = at(index);
+    if (Math.max(Math.abs(left - x), Math.abs(top - y)) <= side / 2) return index;
+  }
+  let best = { far: NEAR ** 2, index: null };
+  for (let index = 0; index < points.x.length; index++) {
+    const [left, top] = at(index);
+    const far = (left - x) ** 2 + (top - y) ** 2;
+    if (far < best.far) best = { far, index };
+  }
+  return best.index;
+};
+
+let pressed = null;
+field.addEventListener("pointerdown", (event) => (pressed = event), true);
+window.addEventListener("pointerup", (event) => {
+  const from = pressed;
+  pressed = null;
+  if (!from || !points || from.button || Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) > 4) return;
+  const index = under(event);
+  if (index !== null) trigger("choose", { photo: String(points.photos[index]) });
+}, true);
+field.addEventListener("pointermove", (event) => {
+  const index = !points || event.buttons || event.pointerType === "touch" ? null : under(event);
+  tip.hidden = index === null;
+  plot.classList.toggle("rc-map-over", index !== null);
+  if (index === null) return;
+  const [x, y] = at(index);
+  const half = photos.has(index) ? side / 2 : 6;
+  const isLow = y + half + 34 > size()[1];
+  tip.textContent = points.names[index];
+  tip.style.left = `${Math.min(Math.max(x, tip.offsetWidth / 2 + 4), size()[0] - tip.offsetWidth / 2 - 4)}px`;
+  tip.style.top = `${isLow ? y - half - 30 : y + half + 4}px`;
+});
+field.addEventListener("pointerleave", () => (tip.hidden = true));
+
+const keys = {
+  ArrowLeft: () => move(-1, 0), ArrowRight: () => move(1, 0), ArrowUp: () => move(0, 1), ArrowDown: () => move(0, -1),
+  "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: all,
+};
+field.addEventListener("keydown", (event) => {
+  const isArrow = event.key.startsWith("Arrow");
+  if (!view || !keys[event.key] || event.ctrlKey || event.metaKey || event.altKey || (isArrow && event.target !== plot)) return;
+  event.preventDefault();
+  keys[event.key]();
+});
+map.querySelector(".rc-map-zoom").addEventListener("click", (event) => {
+  const how = event.target.closest("button")?.dataset.zoom;
+  if (view && how) ({ in: () => zoom(1.5), out: () => zoom(1 / 1.5), all })[how]();
+});
+follow();
