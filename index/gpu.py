@@ -25,6 +25,11 @@ def faiss_device() -> str:
     return f"gpu ({count} device{'s' * (count > 1)})" if count else "cpu (FAISS could use a GPU, none answers)"
 
 
+def faiss_version() -> str:
+    """The installed FAISS's version."""
+    return str(faiss.__version__)
+
+
 def free_memory() -> int | None:
     """Bytes that FAISS may count on, or None where there is no GPU for it."""
     if not faiss_device().startswith("gpu"):

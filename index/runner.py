@@ -11,10 +11,10 @@ from index.job import index_folder
 from index.library import Library
 from index.progress import Progress
 from index.switch import switch_model
-from storage.jobs import CANCELLED, INTERRUPTED, RUNNING
+from storage.jobs import CANCELLED, DONE, INTERRUPTED, RUNNING
 from storage.records import JobRecord
 
-__all__ = ["CANCELLED", "INTERRUPTED", "RUNNING", "JobRecord", "Runner"]
+__all__ = ["CANCELLED", "DONE", "INTERRUPTED", "RUNNING", "JobRecord", "Runner"]
 log = logging.getLogger(__name__)
 
 

@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from index.errors import LibraryError
 from index.gpu import faiss_device
 from index.library import Library
 from index.look import Example, look_at
-from index.runner import Runner
 from index.search import EVERYTHING, Answer, Neighbour, example_of_photo, find_similar
 from index.teach import own_labels, taught, teach
 from regconv.errors import RegconvError, UnreadableImage
@@ -26,7 +24,6 @@ from ui.maps import Sheet, stage_sheets
 log = logging.getLogger(__name__)
 
 NEIGHBOURS = 12
-UNREADABLE_SHOWN = 200
 EMPTY_LIBRARY = (
     "No photos yet. Open the Library tab, name a folder with pictures and press Start: its photos show up here."
 )
@@ -77,14 +74,6 @@ class Machine:
     device: str
     faiss: str
     problem: str | None = None  # why the network can't be loaded
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A file that could not be read, and why."""
-
-    path: str
-    reason: str
 
 
 def machine(library: Library) -> Machine:
@@ -218,47 +207,6 @@ def view_of_photo(library: Library, photo_id: int, max_side: int = 1024) -> byte
         return library.decoder.view(photo.path, max_side=max_side)
     except UnreadableImage:
         return library.thumbnails.read(photo.digest) if photo.digest else None
-
-
-def folders_in(text: str) -> list[str]:
-    """The folders of a text field with one in each line; a pair of quotes around one, as file managers copy it, is dropped."""
-    lines = (line.strip() for line in text.splitlines())
-    unquoted = (line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "\"'" else line for line in lines)
-    return [os.path.expanduser(line) for line in unquoted if line]
-
-
-def start_job(runner: Runner, text: str, retry_failed: bool = False) -> str | None:
-    """Begin to index the folders in the text; None, or why that was refused."""
-    folders = folders_in(text)
-    if not folders:
-        return "Name a folder first: its full path, one folder in each line."
-    if runner.library.catalog.is_read_only:  # said first: whether a folder is there is nobody's business then
-        return READ_ONLY
-    if problems := [problem for folder in folders if (problem := _problem_with(folder))]:
-        return "\n".join(problems)
-    try:
-        runner.start(folders, retry_failed=retry_failed)
-    except Exception as error:
-        # Whatever refuses (a job at work, a changed model, a locked database): the person who pressed Start reads why.
-        log.info("The index job was refused.", exc_info=True)
-        return str(error) or type(error).__name__
-    return None
-
-
-def unreadable(library: Library, limit: int = UNREADABLE_SHOWN) -> list[Unreadable]:
-    """The first files that could not be read, with the reason."""
-    return [Unreadable(photo.path, photo.reason or "") for photo in library.catalog.photos_in("unreadable", limit)]
-
-
-def _problem_with(folder: str) -> str | None:
-    path = Path(folder)
-    if not path.is_absolute():
-        return f"{folder}: give the full path, from / or ~ on."
-    if path.is_file():
-        return f"{folder} is a file; give the folder that it is in."
-    if not path.is_dir():
-        return f"{folder}: there is no such folder on the computer that runs RegConv."
-    return None if os.access(path, os.R_OK | os.X_OK) else f"{folder} may not be read by RegConv."
 
 
 def _hits(answer: Answer) -> tuple[list[Hit], bool]:

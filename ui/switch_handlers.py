@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from index.errors import LibraryError
 from index.library import Library
-from index.runner import Runner
+from index.runner import DONE, RUNNING, JobRecord, Runner
 from index.switch import forget_spaces, switch_back, switch_status
 from ui.handlers import READ_ONLY
+from ui.job_words import JobView, ago, duration, job_view, photos
+from ui.page_words import for_page
 from ui.switch_text import lacking_note
 
 log = logging.getLogger(__name__)
@@ -73,8 +75,8 @@ def switch_view(library: Library) -> SwitchView:
         progress.get("images_per_second") if is_running else None,
         progress.get("seconds_left") if is_running else None,
         [(failure["path"], failure["reason"]) for failure in report.get("failed", ())],
-        lacking_note(status),
-        report.get("problem") or report.get("error"),
+        _in_page_words(lacking_note(status)),
+        _in_page_words(report.get("problem") or report.get("error")),
     )
 
 
@@ -100,6 +102,28 @@ def forget_others(library: Library) -> str | None:
     return _refusal(library, lambda: forget_spaces(library))
 
 
+def switch_job_view(job: JobRecord | None) -> JobView | None:
+    """The newest change of model, as shown while it runs and when it has ended: from the job's own record, and so quickly asked.
+
+    None where there was none, and after `go_back` and `forget_others`, which are done at once.
+    """
+    if job is None or not job.folders:
+        return None
+    view, model = job_view(job), _name(job.folders[0])
+    assert view is not None
+    report = job.report or {}
+    if job.state == RUNNING:
+        building = job.progress.get("phase", "embedding") == "embedding" and not job.stop_asked
+        return replace(view, headline=f"Making vectors of {model}" if building else view.headline)
+    if job.state != DONE:
+        return replace(view, headline=f"{model}: {view.headline}", problem=view.problem and for_page(view.problem))
+    words = f"{model} answers" if report.get("active") else f"Not changed over to {model}, the old model answers"
+    facts = [f"{photos(report['built'])} embedded in {duration(report['seconds'])}"] if report.get("built") else []
+    facts += [f"{report['failed_count']:,} unreadable"] if report.get("failed_count") else []
+    problem = report.get("problem")
+    return JobView(False, f"{words}{ago(job.finished_at)}", None, facts, problem=problem and for_page(problem))
+
+
 def _name(model: str) -> str:
     """A hub name, or the last part of a folder: pages show no paths of the computer."""
     return os.path.basename(model) if os.path.isabs(model) else model
@@ -117,4 +141,8 @@ def _refusal(library: Library, act: Callable[[], Any]) -> str | None:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return for_page(str(error) or type(error).__name__)
+
+
+def _in_page_words(words: str | None) -> str | None:
+    return None if words is None else for_page(words)

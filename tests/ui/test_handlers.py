@@ -74,36 +74,6 @@ def test_a_view_is_an_upright_jpeg(library: Library, photo_ids: dict[str, int]):
     assert handlers.view_of_photo(library, 10**9) is None
 
 
-def test_folders_are_read_line_by_line_without_quotes():
-    text = '  /a b \n"/c"\n\n\'/d\'\n~/pictures\n"'
-    assert handlers.folders_in(text) == ["/a b", "/c", "/d", os.path.expanduser("~/pictures"), '"']
-
-
-def test_bad_folders_are_refused_by_name(library: Library, photo_folder: Path, tmp_path: Path):
-    runner = Runner(library)
-    assert "Name a folder" in str(handlers.start_job(runner, "  \n "))
-    text = f"{tmp_path / 'missing'}\nrelative\n{photo_folder / 'moon.jpg'}\n{tmp_path}"
-    lines = str(handlers.start_job(runner, text)).splitlines()
-    assert len(lines) == 3
-    assert lines[0].startswith(f"{tmp_path / 'missing'}: there is no such folder")
-    assert lines[1].startswith("relative: give the full path")
-    assert "is a file" in lines[2]
-
-
-def test_a_job_runs_and_a_second_one_is_refused(empty_library: Library, photo_folder: Path):
-    runner = Runner(empty_library)
-    assert handlers.start_job(runner, str(photo_folder)) is None
-    assert "Another job" in str(handlers.start_job(runner, str(photo_folder)))
-    runner.wait(60)
-    job = runner.job()
-    assert job is not None
-    assert job.state == "done"
-    assert empty_library.catalog.counts(empty_library.space_id)["embedded"] == 14
-    assert [Path(file.path).name for file in handlers.unreadable(empty_library)] == ["broken.jpg"]
-    gone = empty_library.catalog.photos_in("present", 1)[0]
-    assert handlers.look_at_photo(empty_library, gone.id).hits
-
-
 def test_a_photo_whose_file_is_out_of_reach_still_finds_its_neighbours(
     empty_library: Library, photo_folder: Path, tmp_path: Path
 ):

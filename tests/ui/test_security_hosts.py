@@ -17,7 +17,10 @@ from storage.errors import ReadOnly
 from tests.ui.page_over_http import PageOverHTTP
 from ui import handlers, switch_handlers
 from ui.duplicate_handlers import DuplicateSearch, decide_group, undo_decision
+from ui.folder_handlers import folder_view
 from ui.guard import Guard
+from ui.health_handlers import Checkup
+from ui.job_handlers import cancel_job, pause_job, resume_job, start_job, start_sample
 from ui.server import ServerError, build_app, opening, reached_at, serve
 
 
@@ -156,7 +159,7 @@ def test_a_demo_of_a_library_that_can_only_be_read_is_open_to_all_when_asked_for
 def test_nothing_of_a_read_only_library_can_be_changed_and_it_says_so(read_only_library: Library, photo_folder: Path):
     runner = Runner(read_only_library)
     for folder in (str(photo_folder), "/nowhere/at/all", "/etc/passwd"):  # no answer says what is there
-        assert handlers.start_job(runner, folder) == handlers.READ_ONLY
+        assert start_job(runner, folder) == handlers.READ_ONLY
     photo = read_only_library.catalog.photos_in("present", 1)[0]
     taught = handlers.teach_word(read_only_library, photo.id, "cat")
     assert taught.problem == handlers.READ_ONLY
@@ -165,6 +168,9 @@ def test_nothing_of_a_read_only_library_can_be_changed_and_it_says_so(read_only_
         decide_group(search, "keep-all", [photo.id]), undo_decision(search, [photo.id]),
         switch_handlers.start_switch(runner, "/etc"), switch_handlers.stop_switch(runner),
         switch_handlers.go_back(read_only_library), switch_handlers.forget_others(read_only_library),
+        pause_job(runner), resume_job(runner), cancel_job(runner), start_sample(runner),
+        Checkup(read_only_library).start(mend=True), Checkup(read_only_library).start(whole=True),
+        folder_view(read_only_library, str(photo_folder)).problem, folder_view(read_only_library, "/nowhere").problem,
     ):  # fmt: skip
         assert refused == handlers.READ_ONLY
     with pytest.raises(ReadOnly, match="not changed"):

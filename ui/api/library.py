@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 
 from index.doctor import CHECKS, examine
 from index.library import Library
-from index.runner import Runner
+from index.runner import INTERRUPTED, RUNNING, Runner
 from ui.api.job_models import (
     DoctorAnswer,
     FailedFile,
@@ -34,7 +34,7 @@ from ui.api.models import (
 from ui.api.pictures import MOST_SHOWN, PhotoNumber
 from ui.api.route import PlainRoute, Refused, WorkRoute, refusals, without_folders
 from ui.api.uploads import in_words, must_do, must_know
-from ui.handlers import start_job
+from ui.job_handlers import cancel_job, is_busy, pause_job, resume_job, start_job
 from ui.job_words import job_view
 from ui.search_handlers import words
 from ui.seeing_handlers import channel_photos, picture_channels
@@ -106,6 +106,15 @@ def job_routes(library: Library, runner: Runner) -> APIRouter:
     """The index job, and how a change of model is going."""
     router = APIRouter(prefix="/api", route_class=PlainRoute, tags=["jobs"])
 
+    def must_be_idle() -> None:
+        if is_busy(runner):
+            raise Refused(409, "A job is at work in this library already. Wait for its end, or stop it.")
+
+    def must_run() -> None:
+        job = runner.job()
+        if job is None or job.state != RUNNING:
+            raise Refused(409, "No index job is at work.")
+
     @router.get("/index", summary="Where the index job is", responses=refusals())
     def state() -> JobAnswer:
         """Whoever started it, in whichever process."""
@@ -114,18 +123,35 @@ def job_routes(library: Library, runner: Runner) -> APIRouter:
     @router.post("/index", status_code=202, summary="Index folders", responses=refusals(400, 409, 413))
     def start(asked: JobStart) -> JobAnswer:
         """Begins, and answers at once; GET /api/index says how it goes."""
-        if _running(runner):
-            raise Refused(409, "A job is at work in this library already. Wait for its end, or stop it.")
+        must_be_idle()
         must_do(start_job(runner, "\n".join(asked.folders), asked.retry_failed))
         return _job(runner)
 
+    @router.post("/index/pause", status_code=202, summary="Pause the index job", responses=refusals(409))
     @router.post("/index/stop", status_code=202, summary="Stop the index job", responses=refusals(409))
-    def stop() -> JobAnswer:
-        """It ends after its current step; what it has done is kept."""
+    def pause() -> JobAnswer:
+        """It ends after its current step; what it has done is kept, and POST /api/index/resume goes on from there."""
+        must_run()
+        must_do(pause_job(runner))
+        return _job(runner)
+
+    @router.post("/index/resume", status_code=202, summary="Resume the index job", responses=refusals(409))
+    def resume() -> JobAnswer:
+        """Goes on with the job that was paused or killed, with its folders; what is known already costs nothing."""
+        must_be_idle()
         job = runner.job()
-        if job is None or job.state != "running":
-            raise Refused(409, "No index job is at work.")
-        runner.stop()
+        if job is None or job.state != INTERRUPTED:
+            raise Refused(409, "There is no paused job to go on with.")
+        must_do(resume_job(runner))
+        return _job(runner)
+
+    @router.post("/index/cancel", status_code=202, summary="Cancel the index job", responses=refusals(409))
+    def cancel() -> JobAnswer:
+        """Running or paused: it ends for good, and what it has done is kept."""
+        job = runner.job()
+        if job is None or job.state not in (RUNNING, INTERRUPTED):
+            raise Refused(409, "No index job is at work or paused.")
+        must_do(cancel_job(runner))
         return _job(runner)
 
     @router.get("/model", summary="The library's models", responses=refusals())
@@ -173,22 +199,17 @@ def _facts(library: Library, photo_id: int) -> PhotoFacts:
     )
 
 
-def _running(runner: Runner) -> bool:
-    jobs = (runner.job("index"), runner.job("switch"))
-    return any(job is not None and job.state == "running" for job in jobs)
-
-
 def _job(runner: Runner) -> JobAnswer:
     job = runner.job()
     view = job_view(job)
     if job is None or view is None:
         return JobAnswer(
             running=False, state=None, headline="Nothing was indexed yet.", share=None, facts=[], current=None,
-            failed=0, skipped=[], problem=None,
+            failed=0, skipped=[], problem=None, can_resume=False,
         )  # fmt: skip
     return JobAnswer(
         running=view.running, state=job.state, headline=view.headline, share=view.share, facts=view.facts,
-        current=view.current, failed=view.failed,
+        current=view.current, failed=view.failed, can_resume=view.can_resume,
         skipped=[SkippedFolder(folder=os.path.basename(folder), reason=reason) for folder, reason in view.skipped],
         problem=None if view.problem is None else without_folders(view.problem),
     )  # fmt: skip

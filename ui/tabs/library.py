@@ -1,73 +1,33 @@
-"""The Library tab: which folders are indexed, how that goes, and what could not be read."""
+"""The Library tab: what is indexed and how that goes, the model, the library's health, what is in use."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
-from ui import handlers
 from ui.context import PageContext
-from ui.job_words import job_view
-from ui.markup import problem
-from ui.tabs import library_markup as markup
-from ui.tabs.shared import QUICK, html
+from ui.tabs.library_health import facts_part, health_part
+from ui.tabs.library_jobs import jobs_part
+from ui.tabs.library_model import model_part
+from ui.tabs.library_part import Refresh
+from ui.tabs.shared import QUICK
 
 POLL_S = 1.0
 
 
-def library_tab(context: PageContext, page: gr.Blocks) -> gr.Timer:
-    """Build the tab, called within it; the timer asks how the job goes, and is to run only while the tab is shown."""
-    events = _Events(context)
+def library_tab(context: PageContext, tab: gr.Tab) -> gr.Timer:
+    """Build the tab, called within it; the timer asks how the jobs go, and is to run only while the tab is shown."""
     timer = gr.Timer(POLL_S, active=False)
-    shown_unreadable = gr.State(-1)
-    counts = html("", "counts")
-    with gr.Group(elem_classes="rc-start"):
-        folders = gr.Textbox(
-            label="Folders with pictures", lines=2, max_lines=8, elem_id="folders",
-            placeholder="/home/me/Pictures", info="Full paths on the computer that runs RegConv, one in each line. "
-            "Folders inside are included; your files are only read.",
-        )  # fmt: skip
-        retry = gr.Checkbox(label="Try unreadable files again", elem_id="retry")
-    trouble = html("", "start-problem")
-    with gr.Row(elem_classes="rc-buttons"):
-        start = gr.Button("Start", variant="primary", elem_id="start", min_width=120)
-        stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=120)
-    job = html("", "job")
-    unreadable = html("", "unreadable")
-    state = [counts, job, start, stop, unreadable, shown_unreadable]
-    start.click(events.start, [folders, retry], trouble, **QUICK).then(events.state, shown_unreadable, state, **QUICK)
-    stop.click(events.stop, None, None, **QUICK).then(events.state, shown_unreadable, state, **QUICK)
-    timer.tick(events.state, shown_unreadable, state, **QUICK)
-    page.load(events.state, shown_unreadable, state, **QUICK)
-    page.load(events.last_folders, None, folders, **QUICK)
+    with gr.Row(elem_classes="rc-library"):
+        with gr.Column(scale=3, min_width=320):
+            jobs = jobs_part(context)
+        with gr.Column(scale=2, min_width=320):
+            with gr.Column(elem_classes="rc-card"):
+                model = model_part(context)
+            with gr.Column(elem_classes="rc-card"):
+                health = health_part(context)
+            with gr.Column(elem_classes="rc-card"):
+                facts_part(context, tab)
+    refresh = Refresh([jobs, model, health])
+    for acted in [tab.select, timer.tick, *(event.then for part in refresh.parts for event in part.acted)]:
+        acted(refresh, refresh.sent, refresh.outputs, **QUICK)
     return timer
-
-
-class _Events:
-    """Handlers with the library at hand; each answers with what Gradio puts into the outputs."""
-
-    def __init__(self, context: PageContext) -> None:
-        self.library = context.library
-        self.runner = context.runner
-
-    def start(self, folders: str, retry_failed: bool) -> str:
-        return problem(handlers.start_job(self.runner, folders, retry_failed))
-
-    def stop(self) -> None:
-        self.runner.stop()
-
-    def last_folders(self) -> Any:
-        job = self.runner.job()
-        return "\n".join(job.folders) if job is not None and job.folders else gr.skip()
-
-    def state(self, shown_unreadable: int) -> list[Any]:
-        """Everything that changes while a job runs, from the catalogue: another process' job shows as well."""
-        numbers = self.library.catalog.counts(self.library.space_id)
-        view = job_view(self.runner.job())
-        running = view is not None and view.running
-        table: Any = gr.skip()
-        if numbers["unreadable"] != shown_unreadable:
-            table = markup.unreadable(handlers.unreadable(self.library), numbers["unreadable"])
-        start, stop = gr.Button(interactive=not running), gr.Button(interactive=running)
-        return [markup.counts(numbers), markup.job(view), start, stop, table, numbers["unreadable"]]
