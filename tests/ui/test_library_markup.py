@@ -67,7 +67,7 @@ def test_unreadable_files_are_paged():
 def test_each_folder_is_updated_by_its_path_and_not_while_a_job_is_at_work():
     known = [IndexedFolder("/photos/2024", 1204, 0), IndexedFolder("/", 1, 2)]
     source = library_markup.folders(known, may_update=True)
-    assert 'data-event="update" data-path="/photos/2024"' in source
+    assert 'data-event="update" data-folder="/photos/2024"' in source
     assert "1,204 photos<" in source
     assert "1 photo, 2 unreadable" in source
     assert "disabled" not in source

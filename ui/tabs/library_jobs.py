@@ -147,7 +147,7 @@ class _Events:
         return problem(job_handlers.cancel_job(self.runner))
 
     def update(self, event: gr.EventData) -> str:
-        return problem(job_handlers.update_folders(self.runner, value(event, "path") or None))
+        return problem(job_handlers.update_folders(self.runner, value(event, "folder") or None))
 
     def retry(self) -> str:
         return problem(job_handlers.retry_unreadable(self.runner))
@@ -165,7 +165,7 @@ class _Events:
         return markup.browser(folder_view(self.library) if view.problem and named else view)
 
     def enter(self, event: gr.EventData) -> str:
-        return markup.browser(folder_view(self.library, value(event, "path")))
+        return markup.browser(folder_view(self.library, value(event, "folder")))
 
     def take(self, folders: str, event: gr.EventData) -> str:
-        return with_folder(folders, value(event, "path"))
+        return with_folder(folders, value(event, "folder"))

@@ -1,4 +1,7 @@
-"""What the Library tab shows of folders, jobs and files, as HTML."""
+"""What the Library tab shows of folders, jobs and files, as HTML.
+
+Folders go with events as data-folder: an event with a "path" is taken for a file, which must be an upload (ui/page_routes.py).
+"""
 
 from __future__ import annotations
 
@@ -48,10 +51,10 @@ def folders(known: Sequence[IndexedFolder], may_update: bool) -> str:
     rows = "".join(
         f'<li><div><b>{text(PurePath(folder.path).name or folder.path)}</b><span class="rc-path">{text(folder.path)}</span></div>'
         f'<span class="rc-much">{_photos(folder)}</span><button type="button" class="rc-small" data-event="update" '
-        f'data-path="{text(folder.path)}" aria-label="Update {text(folder.path)}"{may}>Update</button></li>'
+        f'data-folder="{text(folder.path)}" aria-label="Update {text(folder.path)}"{may}>Update</button></li>'
         for folder in known
     )
-    every = f'<button type="button" class="rc-small" data-event="update" data-path=""{may}>Update all</button>'
+    every = f'<button type="button" class="rc-small" data-event="update" data-folder=""{may}>Update all</button>'
     head = f'<div class="rc-head"><h2>Indexed folders</h2>{every}</div>'
     words = "An update takes up what is new, changed, moved or gone; what is known already costs nothing."
     return f'<section class="rc-section">{head}{about(words)}<ul class="rc-folders">{rows}</ul></section>'
@@ -69,7 +72,7 @@ def browser(view: FolderView | None) -> str:
     listed = f'<ul class="rc-inside">{inside}</ul>' if inside else about("There are no folders in this one.")
     much = f"{view.pictures:,} picture{'s' * (view.pictures != 1)} directly in it, {len(view.folders):,} folders"
     more = "" if view.is_whole else " and more, which are not shown"
-    chosen = f'data-event="take" data-path="{text(view.path)}"'
+    chosen = f'data-event="take" data-folder="{text(view.path)}"'
     take = f'<button type="button" class="rc-small" {chosen}>Choose this folder</button>'
     return f'<div class="rc-browser">{trail}<div class="rc-head"><p class="rc-about">{much}{more}</p>{take}</div>{listed}</div>'
 
@@ -108,7 +111,7 @@ def _photos(folder: IndexedFolder) -> str:
 
 
 def _step(name: str, path: str) -> str:
-    return f'<button type="button" data-event="enter" data-path="{text(path)}">{text(name)}</button>'
+    return f'<button type="button" data-event="enter" data-folder="{text(path)}">{text(name)}</button>'
 
 
 def _turn(words: str, after: int, can: bool) -> str:
