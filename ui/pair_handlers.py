@@ -107,6 +107,7 @@ class Query:
     photo_id: int | None = None
     picture: np.ndarray | None = None  # uint8 (h, w, 3), as the network got it
     hits: list[Hit] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)  # what it can be compared by, in words
     problem: str | None = None
 
 
@@ -118,7 +119,7 @@ def query_of(library: Library, kept: Kept, picture: Picture) -> Query:
         path = path_of(library, picture)
     except LibraryError as error:
         return Query(problem=str(error))
-    known = Query(os.path.basename(path), photo_id)
+    known = Query(os.path.basename(path), photo_id, parts=_part_words(library))
     try:
         looked = kept.look(library, path)
         known = replace(known, picture=looked.side.picture)
@@ -233,6 +234,13 @@ def _side(picture: Picture, looked: Looked, cells: np.ndarray, constant: float, 
     rows, columns = (cell_edges(grid, side, count) for side, count in zip(seen.shape[:2], cells.shape, strict=True))
     photo_id = picture if isinstance(picture, int) else None
     return SideView(os.path.basename(looked.side.path), photo_id, seen, cells, constant, grid, rows, columns)
+
+
+def _part_words(library: Library) -> list[str]:
+    names = [spoken_name(name) for name in library.space.names]
+    pooled = library.space.pooled
+    searched = [] if library.indexes.whitening(pooled) is None else [f"{spoken_name(pooled)} as searched"]
+    return [*names, *searched]
 
 
 def _unreadable(library: Library, picture: Picture, error: Exception) -> str:

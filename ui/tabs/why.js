@@ -5,7 +5,7 @@
   const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   const cellsOf = (event) => event.target.closest?.("button.rc-why-cells");
   const numbers = (words) => words.split(",").map(Number);
-  let last = null; // the side, row and column of the keyboard, to go on from when the picture has changed below it
+  let last = null; // the side, row and column that were chosen last
 
   const move = (cells, row, column) => {
     const [rows, columns] = [numbers(cells.dataset.rows), numbers(cells.dataset.columns)];
@@ -60,11 +60,16 @@
     const [down, right] = step[event.key];
     move(cells, Number(cells.dataset.row) + down, Number(cells.dataset.column) + right);
   }, true);
-  document.addEventListener("rc-why-shown", () => {
-    if (!last || document.activeElement !== document.body) return; // the person went elsewhere meanwhile
-    const cells = document.querySelector(`#why-pair button.rc-why-cells[data-side="${last.side}"]`);
-    if (!cells) return;
-    Object.assign(cells.dataset, { row: last.row, column: last.column });
-    cells.focus({ preventScroll: true });
+  // What was clicked has been replaced: a keyboard goes on from its successor, and who chose far below sees what came of it.
+  document.addEventListener("rc-why-shown", ({ detail }) => {
+    const piece = document.getElementById(detail);
+    const top = document.getElementById("why-scores");
+    if (detail === "why-row" && top.getBoundingClientRect().top < 0) top.scrollIntoView();
+    if (document.activeElement !== document.body) return; // the person went elsewhere meanwhile
+    const button = detail === "why-pair" ? last && `button.rc-why-cells[data-side="${last.side}"]` : "[aria-pressed=true]";
+    const next = button && piece.querySelector(button);
+    if (!next) return;
+    if (detail === "why-pair") Object.assign(next.dataset, { row: last.row, column: last.column });
+    next.focus({ preventScroll: true });
   });
 }

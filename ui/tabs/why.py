@@ -10,7 +10,6 @@ import gradio as gr
 from index.kept import Kept
 from ui import handlers, pair_handlers
 from ui.context import PageContext
-from ui.maps import spoken_name
 from ui.pair_handlers import Pair, PairResult, Picture
 from ui.tabs import why_markup as markup
 from ui.tabs.shared import LATEST, WORK, live_html, number, script
@@ -18,7 +17,7 @@ from ui.tabs.shared import LATEST, WORK, live_html, number, script
 # The pictures are not looked at again for these: they take milliseconds, but wait for their turn all the same.
 LIGHT: dict[str, Any] = {**LATEST, "show_progress": "hidden"}
 SHOW = "show => { document.getElementById('why-pair').dataset.show = show; }"
-SHOWN = "() => document.dispatchEvent(new Event('rc-why-shown'))"
+SHOWN = "() => document.dispatchEvent(new CustomEvent('rc-why-shown', {{ detail: '{}' }}))"
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,19 @@ def why_tab(context: PageContext, picture: gr.State, tab: gr.Tab, page: gr.Block
     shown = gr.State(None)
     with gr.Row(elem_classes="rc-why"):
         with gr.Column(scale=1, min_width=260):
-            scores = live_html(events.no_scores(), "why-scores", "part")
+            scores = live_html(markup.scores(None), "why-scores", "part")
             show = gr.Radio(["Picture", "Both", "Map"], value="Both", label="Show", elem_id="why-show")
         with gr.Column(scale=3, min_width=320):
             pair = live_html(events.nothing(), "why-pair", "cell", "whole", "choose")
     row = live_html("", "why-row", "why")
     outputs = [shown, scores, pair, row]
     tab.select(events.selected, [picture, shown], outputs, **{**WORK, "show_progress_on": [pair]})
-    row.why(events.choose, picture, outputs, **{**LATEST, "show_progress_on": [pair]})
-    scores.part(events.part, shown, [shown, scores, pair], **LIGHT)
+    chosen = row.why(events.choose, picture, outputs, **{**LATEST, "show_progress_on": [pair]})
+    part = scores.part(events.part, shown, [shown, scores, pair], **LIGHT)
     cell = pair.cell(events.cell, shown, pair, **LIGHT)
     whole = pair.whole(events.whole, shown, pair, **LIGHT)
-    for done in (cell, whole):
-        done.then(None, js=SHOWN)
+    for piece, done in (("why-pair", cell), ("why-pair", whole), ("why-row", chosen), ("why-scores", part)):
+        done.then(None, js=SHOWN.format(piece))
     show.change(None, show, js=SHOW)
     page.load(None, js=script("why.js"))
     return WhyTab([pair], events, outputs)
@@ -74,11 +73,11 @@ class _Events:
     def selected(self, picture: Picture | None, shown: _Shown | None) -> list[Any]:
         """The query changes in another tab: it is looked at when this one is opened."""
         if picture is None:
-            return [None, self.no_scores(), self.nothing(), ""]
+            return [None, markup.scores(None), self.nothing(), ""]
         if shown is not None and shown.picture == picture:
             return [gr.skip()] * 4
         query = pair_handlers.query_of(self.library, self.kept, picture)
-        return [_Shown(picture), self.no_scores(), markup.pair(query), markup.neighbours(query)]
+        return [_Shown(picture), markup.scores(None, parts=query.parts), markup.pair(query), markup.neighbours(query)]
 
     def choose(self, picture: Picture | None, event: gr.EventData) -> list[Any]:
         return self.pair(picture, number(event, "photo"))
@@ -93,7 +92,7 @@ class _Events:
         view = result.view
         shown = _Shown(picture) if view is None else _Shown(picture, view.pair, view.part, score)
         row = markup.neighbours(query, photo_id)
-        bars = self.no_scores() if view is None else markup.scores(view, result.without_vector)
+        bars = markup.scores(None, parts=query.parts) if view is None else markup.scores(view, result.without_vector)
         return [shown, bars, markup.pair(query, result, score), row]
 
     def part(self, shown: _Shown | None, event: gr.EventData) -> list[Any]:
@@ -114,11 +113,6 @@ class _Events:
 
     def whole(self, shown: _Shown | None) -> Any:
         return gr.skip() if shown is None or shown.pair is None else self._of_shown(shown, shown.pair, None)
-
-    def no_scores(self) -> str:
-        """Places for the parts' scores."""
-        names = [spoken_name(name).capitalize() for name in self.library.space.names]
-        return markup.scores(None, parts=names)
 
     def nothing(self) -> str:
         numbers = self.library.catalog.counts(self.library.space_id)

@@ -18,6 +18,10 @@ NO_QUERY = (
 CHOOSE = "Choose one of the photos below: the map of what makes the two alike appears here."
 THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+HOW_TO_READ = (
+    "Every cell of either picture adds something to the similarity or takes something away: the colours say how much, and all "
+    "of it together is the score."
+)
 _COUNTED = {1: "this cell", 2: "these two cells", 3: "these three cells"}
 
 
@@ -57,7 +61,9 @@ def pair(query: Query | None, result: PairResult | None = None, shown_score: flo
         )
     query_side = _figure(query.name, query.picture, "", "as the network gets it", None)
     beside = f'<div class="rc-why-next">{text(CHOOSE)}</div>'
-    return f'<div class="rc-why-pair">{query_side}{beside}</div><div class="rc-why-blank"></div>'
+    return f'<div class="rc-why-pair">{query_side}{beside}</div>' + _below(
+        _scale("", "takes away", "adds"), about(HOW_TO_READ)
+    )
 
 
 def no_photos(words: str) -> str:
@@ -135,9 +141,12 @@ def _view(view: PairView, shown_score: float | None) -> str:
             '<button type="button" class="rc-why-back" data-event="whole" data-key="Escape">Back to the whole map <kbd>Esc</kbd>'
             "</button>"
         )
+    return f'<div class="rc-why-pair">{sides}</div>' + _below(_legend(view), told + back)
+
+
+def _below(scale: str, words: str) -> str:
     return (
-        f'<div class="rc-why-pair">{sides}</div><p class="rc-why-at" aria-live="polite"></p>{_legend(view)}'
-        f'<div class="rc-why-words" aria-live="polite">{told}{back}</div>'
+        f'<p class="rc-why-at" aria-live="polite"></p>{scale}<div class="rc-why-words" aria-live="polite">{words}</div>'
     )
 
 
@@ -187,11 +196,17 @@ def _figure(name: str, picture: np.ndarray, over: str, said: str, photo_id: int 
 def _legend(view: PairView) -> str:
     """The scale's colours, its ends and where the average cell lies on it."""
     average = 50 * (1 + view.average / view.limit)
-    return (
-        f'<div class="rc-why-scale"><div class="rc-why-ramp"><i style="left:{average:.2f}%"></i></div>'
-        f"<p><span>{_small(-view.limit)} a cell: takes away</span><span>mark: average, {_small(view.average)}</span>"
-        f"<span>adds: {_small(view.limit)} a cell</span></p></div>"
+    return _scale(
+        f'<i style="left:{average:.2f}%"></i>',
+        f"takes away: {_small(-view.limit)}",
+        f"<i></i>average cell: {_small(view.average)}",
+        f"adds: {_small(view.limit)}",
     )
+
+
+def _scale(mark: str, *words: str) -> str:
+    said = "".join(f"<span>{one}</span>" for one in words)
+    return f'<div class="rc-why-scale"><div class="rc-why-ramp">{mark}</div><p>{said}</p></div>'
 
 
 def _sum_of(side: SideView) -> str:
