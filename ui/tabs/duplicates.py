@@ -13,7 +13,7 @@ from ui.duplicate_review import Place, decide_shown, decisions_page, may_go, rev
 from ui.handlers import READ_ONLY
 from ui.markup import about, problem
 from ui.tabs import duplicates_markup as markup
-from ui.tabs.shared import QUICK, html, live_html, number, script
+from ui.tabs.shared import QUICK, html, live_html, number, script, value
 
 POLL_S = 0.7
 SEEN = 7  # outputs of a review
@@ -95,14 +95,14 @@ class _Events:
         return [*self._search(self.search.view()), *self._seen(place)]
 
     def of_kind(self, event: gr.EventData) -> list[Any]:
-        kind = _word(event, "kind")
+        kind = value(event, "kind")
         return self._seen(Place(kind if kind in markup.KINDS else None))
 
     def step(self, place: Place, event: gr.EventData) -> list[Any]:
-        return self._seen(place._replace(at=place.at + (-1 if _word(event, "to") == "back" else 1)))
+        return self._seen(place._replace(at=place.at + (-1 if value(event, "to") == "back" else 1)))
 
     def decide(self, place: Place, event: gr.EventData) -> list[Any]:
-        refused = decide_shown(self.search, place, _word(event, "verdict"))
+        refused = decide_shown(self.search, place, value(event, "verdict"))
         return self._seen(place, refused)
 
     def undo(self, place: Place, event: gr.EventData) -> list[Any]:
@@ -136,7 +136,3 @@ class _Events:
     def _decisions(self, start: int = 0) -> tuple[str, int]:
         made, total = decisions_page(self.search, start, markup.LISTED)
         return markup.decisions(made, start, total, self.is_read_only), total
-
-
-def _word(event: gr.EventData, name: str) -> str:
-    return str(event._data.get(name)) if isinstance(event._data, dict) else ""
