@@ -58,10 +58,9 @@ class _Events:
 
     def now(self) -> list[Any]:
         view = self.checkup.view()
-        idle = gr.update(visible=not view.running)
         return [
-            idle,
-            idle,
+            gr.update(visible=not view.running),
+            gr.update(visible=not view.running),
             gr.update(visible=view.running),
             gr.update(visible=view.can_mend and not view.running),
             markup.health(view),

@@ -29,7 +29,8 @@ class Refresh:
         self.sent = gr.State([])
         self.outputs = [self.sent, *(component for part in parts for component in part.outputs)]
 
-    def __call__(self, sent: list[Any]) -> list[Any]:
+    def __call__(self, sent: list[str]) -> list[Any]:
         now = [shown for part in self.parts for shown in part.now()]
-        before = sent if len(sent) == len(now) else [None] * len(now)
-        return [now, *(gr.skip() if new == old else new for new, old in zip(now, before, strict=True))]
+        known = [repr(shown) for shown in now]  # Gradio takes the updates themselves apart
+        before = sent if len(sent) == len(now) else [""] * len(now)
+        return [known, *(gr.skip() if new == old else one for one, new, old in zip(now, known, before, strict=True))]
