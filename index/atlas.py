@@ -99,7 +99,8 @@ def save(library: Library, atlas: Atlas) -> None:
 def load(library: Library) -> Atlas | None:
     """The map that was kept for the library's space, None where there is none that is whole."""
     try:
-        with np.load(_path(library), allow_pickle=False) as file:
+        # Opened here: NumPy would leave a file open that is no archive.
+        with _path(library).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             contents, places, about = file["contents"], file["places"], str(file["about"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

@@ -18,6 +18,7 @@ PERPLEXITY = 30.0  # how many neighbours count, in effect; three times as many a
 FEW = 10  # vectors up to which the two principal components are the map: t-SNE has too little to go by
 TOGETHER, APART = 250, 500  # iterations: first groups are pulled together, then they spread out
 EXAGGERATION = 12.0
+MANY = 500  # vectors from which on they are pulled together first: fewer would fall onto one point
 SETTLING = 250  # iterations where most places are known already
 STEP = 25  # iterations between two looks at whether to go on
 ROWS = 512  # vectors that are compared with all others at a time
@@ -66,7 +67,8 @@ def _arranged(vectors: np.ndarray, found: tuple[np.ndarray, np.ndarray], known: 
     if known is None or np.isnan(known[:, 0]).all():
         first = components(vectors)
         first *= SPREAD / max(first[:, 0].std(), np.finfo(float).tiny)
-        phases = [(TOGETHER, EXAGGERATION, 0.5), (APART, 1.0, 0.8)]
+        together = (TOGETHER, EXAGGERATION, 0.5) if len(vectors) >= MANY else (TOGETHER, 1.0, 0.5)
+        phases = [together, (APART, 1.0, 0.8)]
     else:
         first = _with_new(known, affinities.P)
         phases = [(SETTLING, 1.0, 0.8)]
