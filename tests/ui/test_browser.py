@@ -82,64 +82,6 @@ def test_a_picture_can_be_pasted(watched: Watched, server: str, photo_folder: Pa
     expect(watched.page.locator("#neighbours h2")).to_have_text("Photos like pasted.jpg")
 
 
-def test_an_index_job_is_started_shown_again_after_a_reload_and_ends(
-    watched: Watched, empty_server: str, photo_folder: Path, tmp_path: Path
-):
-    page = watched.page
-    watched.open(empty_server)
-    expect(page.locator("#neighbours")).to_contain_text("Open the Library tab")
-
-    page.get_by_role("tab", name="Library").click()
-    page.locator("#folders textarea").fill(str(tmp_path / "missing"))
-    page.locator("#start").click()
-    expect(page.locator("#start-problem [role=alert]")).to_contain_text("there is no such folder")
-
-    page.locator("#folders textarea").fill(str(photo_folder))
-    page.locator("#start").click()
-    expect(page.locator("#stop")).to_be_enabled()
-    expect(page.locator("#job progress")).to_be_visible()
-    expect(page.locator("#start-problem [role=alert]")).to_have_count(0)
-
-    page.reload()
-    page.get_by_role("tab", name="Library").click()
-    expect(page.locator("#folders textarea")).to_have_value(str(photo_folder))
-    expect(page.locator("#job")).to_contain_text("The last run is complete")
-    expect(page.locator("#job")).to_contain_text("14 new")
-    expect(page.locator("#counts")).to_contain_text("14")
-    expect(page.locator("#start")).to_be_enabled()
-    expect(page.locator("#stop")).to_be_disabled()
-    expect(page.locator("#unreadable tbody tr")).to_have_count(1)
-    expect(page.locator("#unreadable")).to_contain_text("the file ends early")
-
-    page.get_by_role("tab", name="Look").click()
-    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
-
-
-def test_a_job_of_another_process_shows_and_shows_again_after_a_reload(
-    watched: Watched, empty_server: str, empty_library: Library
-):
-    page = watched.page
-    watched.open(empty_server)
-    page.get_by_role("tab", name="Library").click()
-    catalog = empty_library.catalog
-    job_id = catalog.start_job("index", ["/elsewhere"])  # as a command line beside the server does
-    progress = {"phase": "embedding", "done": 25, "total": 100, "images_per_second": 5.0, "seconds_left": 15.0}
-    catalog.beat(job_id, progress | {"current": "/elsewhere/<i>cat<i>.jpg"})
-    for _ in range(2):
-        expect(page.locator("#job progress")).to_have_attribute("value", "0.2500")
-        expect(page.locator("#job")).to_contain_text("25 of 100 · 5.0 pictures a second · about 15 s left")
-        expect(page.locator("#job .rc-current")).to_have_text("<i>cat<i>.jpg")
-        expect(page.locator("#start")).to_be_disabled()
-        page.reload()
-        page.get_by_role("tab", name="Library").click()
-    page.locator("#stop").click()
-    expect(page.locator("#job")).to_contain_text("Stopping after the current step")
-    assert catalog.beat(job_id, progress)
-    catalog.finish_job(job_id, "interrupted")
-    expect(page.locator("#job")).to_contain_text("The last run was stopped")
-    expect(page.locator("#start")).to_be_enabled()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_has_no_sideways_scrolling(browser: Browser, server: str, photo_folder: Path, scheme: str):
     with browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme) as context:  # type: ignore[arg-type]
