@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from index.compact import compact, sweep
-from index.decode import Decoded, DecodeTask, Failure, Known
+from index.decode import Decoded, DecoderClosed, DecodeTask, Failure, Known
 from index.errors import NothingIndexed
 from index.library import Library
 from index.mounts import Mounts
@@ -78,7 +78,7 @@ def index_folder(
         yield from run.steps()
         state, report = jobs.DONE, run.report()
         yield run.progress(DONE, report=report)
-    except (_StopAsked, LeaseLost):
+    except (_StopAsked, LeaseLost, DecoderClosed):  # the last: the library was closed, since its server ends
         report = run.report()
     except Exception as error:
         state, report = jobs.FAILED, {"error": str(error) or type(error).__name__}

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from index.compact import compact, sweep
+from index.decode import DecoderClosed
 from index.errors import LibraryError
 from index.generations import Generations
 from index.job import BEAT_S
@@ -52,7 +53,7 @@ def switch_model(library: Library, model: str, *, anyway: bool = False) -> Gener
         yield from run.steps()
         state, report = jobs.DONE, run.report()
         yield run.progress(DONE, report)
-    except (_StopAsked, LeaseLost):
+    except (_StopAsked, LeaseLost, DecoderClosed):
         report = None if run is None else run.report()
     except Exception as error:
         state, report = jobs.FAILED, {"error": str(error) or type(error).__name__}
