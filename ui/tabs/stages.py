@@ -65,7 +65,10 @@ def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTa
                 channels = live_html(markup.channel_places(), "stage-channels", "turn", "channel")
             with gr.Column(elem_classes="rc-stage-channel"):
                 channel = html("", "stage-channel")
-                gr.Radio(VIEWS, value=VIEWS[1], label="Show", show_label=False, elem_id="stage-show", container=False)
+                gr.Radio(
+                    VIEWS, value=VIEWS[1], label="Show", show_label=False, container=False, interactive=True,
+                    elem_id="stage-show",
+                )  # fmt: skip
                 numbers = html("", "stage-numbers")
             with gr.Column(elem_classes="rc-stage-photos"):
                 photos = live_html("", "stage-photos", "choose")
