@@ -8,7 +8,7 @@ const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
 const DARK = ["#3f9be0", "#e8743b", "#2bc48f", "#e8a9cc", "#f4c430", "#a5dcff", "#8f83ff", "#c4457e", "#6e655f"];
 const MOST = 140; // photos at a time
 const GAP = 5; // pixels between them
-const STRETCH = 1.8; // at most, of the map to the field's shape: its directions and distances far apart mean nothing
+const STRETCH = 2.2; // at most, of the map to the field's shape: its directions and distances far apart mean nothing
 const NEAR = 10; // pixels from a point at which it is meant
 const PAUSE_MS = 120; // after a movement, before other photos are chosen
 
@@ -16,7 +16,7 @@ let points = null;
 let query = null; // a photo's number
 let colouring = 0;
 let asked = ""; // the stamp of the map that is shown or on its way
-let side = 64; // of a photo, pixels
+let side = 0; // of a photo, pixels
 let photos = new Map(); // a point's number -> its button
 let view = null; // { x, y: what lies in the middle; scale: the map's measure for each pixel }
 let later = null;
@@ -40,7 +40,8 @@ const ranges = () => {
   const [width, height] = size().map((pixels) => (pixels / 2) * view.scale);
   return { "xaxis.range": [view.x - width, view.x + width], "yaxis.range": [view.y - height, view.y + height] };
 };
-const room = () => size().map((pixels) => pixels - side - 2 * GAP);
+const least = () => (field.clientWidth < 600 ? 38 : 48); // pixels of a photo where there are many; twice that where there are few
+const room = () => size().map((pixels) => pixels - (points.x.length < 200 ? 2 : 1) * least() - 4 * GAP);
 const extent = () => [points.x, points.y].map((all) => all.reduce((most, one) => Math.max(most, one), 0));
 const whole = () => {
   const [width, height] = room();
@@ -73,8 +74,7 @@ const choose = () => {
     const [x, y] = at(index);
     if (x >= 0 && y >= 0 && x <= width && y <= height) seen.push({ index, x, y });
   }
-  const least = width < 600 ? 38 : 48;
-  side = Math.round(Math.min(2 * least, Math.max(least, Math.sqrt((0.3 * width * height) / (seen.length || 1)))));
+  side = Math.round(Math.min(2 * least(), Math.max(least(), Math.sqrt((0.3 * width * height) / (seen.length || 1)))));
   const cell = side + GAP;
   const taken = new Map();
   const isFree = ({ x, y }) => {
