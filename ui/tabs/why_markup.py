@@ -138,7 +138,7 @@ def _view(view: PairView, shown_score: float | None) -> str:
         best = "".join(f"<li>{_place(cell)}: {_part_of(value, view.cell)}</li>" for cell, value in view.cell.best)
         told = f'<p class="rc-why-told">{cell_words(view, view.cell)}</p><ol class="rc-why-best">{best}</ol>'
         back = (
-            '<button type="button" class="rc-why-back" data-event="whole" data-key="Escape">Back to the whole map <kbd>Esc</kbd>'
+            '<button type="button" class="rc-why-link" data-event="whole" data-key="Escape">Back to the whole map <kbd>Esc</kbd>'
             "</button>"
         )
     return f'<div class="rc-why-pair">{sides}</div>' + _below(_legend(view), told + back)
@@ -183,7 +183,7 @@ def _figure(name: str, picture: np.ndarray, over: str, said: str, photo_id: int 
     size = f'width="{width}" height="{height}"'
     if photo_id is not None:
         asked = (
-            f'<button type="button" class="rc-why-search" data-event="choose" data-photo="{photo_id}" '
+            f'<button type="button" class="rc-why-link rc-why-search" data-event="choose" data-photo="{photo_id}" '
             f'aria-label="Search with {named}">Search with it</button>'
         )
     return (
