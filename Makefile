@@ -3,6 +3,7 @@
 #   make demo [PHOTOS=~/Pictures] [MODEL=facebook/convnext-tiny-224] [PORT=7860]
 #   make check        format, lint and types          make test-long    the tests that take minutes
 #   make bench        measurements beside named peers (needs REGCONV_DATA)
+#   make screenshots  the pictures of the page in docs/screenshots (needs Chromium)
 
 PYTHON ?= python3
 PORT ?= 7860
@@ -16,7 +17,7 @@ export PHOTOS MODEL
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-gpu.txt || echo requirements.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-long check format bench setup setup-dev
+.PHONY: demo test test-long check format bench screenshots setup setup-dev
 
 demo: setup
 	$(BIN)/python app.py demo --library demo $(if $(PHOTOS),--photos "$$PHOTOS") $(if $(MODEL),--model "$$MODEL") --port $(PORT)
@@ -38,6 +39,9 @@ format: setup-dev
 
 bench: setup-dev
 	for name in main_job decode draft; do $(BIN)/python -m bench.$$name || exit 1; done
+
+screenshots: setup-dev
+	$(BIN)/python -m docs.screenshots
 
 setup: .venv/.for-users
 setup-dev: .venv/.for-developers

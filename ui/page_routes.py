@@ -14,6 +14,7 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +27,9 @@ OPEN = re.compile(
     r"|/gradio_api/(info/?|app_id/?|startup-events|upload|upload_progress|cancel|reset/?|theme\.css|heartbeat/\w+"
     r"|queue/(join|data)/?|run/predict/?|file=.*)"
 )
+SMALLER = re.compile(
+    r"/(config/?|theme\.css|(assets|static|svelte)/.*)?"
+)  # texts that are a third as large when compressed
 EVENTS = re.compile(r"/gradio_api/(queue/join|run/predict)/?")
 FILE = "/gradio_api/file="
 UPLOAD = "/gradio_api/upload"
@@ -50,6 +54,7 @@ class PageRoutes:
 
     def __init__(self, app: ASGIApp, upload_bytes: int) -> None:
         self.app = app
+        self._compressing = GZipMiddleware(app, minimum_size=1024, compresslevel=6)
         self.upload_bytes = upload_bytes
         self._under_way = 0  # bytes of uploads that have come in and are not answered
         self._uploading = 0  # how many uploads these are, and since when there are any
@@ -81,7 +86,7 @@ class PageRoutes:
                 raise Refused(404, "There is no such upload.")
             send = _never_a_page(send)
         if scope["method"] != "POST":
-            await self.app(scope, receive, send)
+            await (self._compressing if SMALLER.fullmatch(path) else self.app)(scope, receive, send)
         elif path == UPLOAD:
             await self._upload(scope, receive, send)
         elif EVENTS.fullmatch(path):

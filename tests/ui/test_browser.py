@@ -19,7 +19,7 @@ def test_a_picture_shows_labels_maps_and_neighbours_and_a_click_goes_on(
 ):
     page = watched.page
     watched.open(server)
-    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+    expect(page.locator(".rc-tries button")).to_have_count(3)
     expect(page.locator("#header")).to_contain_text("FAISS")
 
     watched.upload(photo_folder / "coffee-again.jpg")
@@ -27,23 +27,103 @@ def test_a_picture_shows_labels_maps_and_neighbours_and_a_click_goes_on(
     expect(page.locator("#labels .rc-label").first).not_to_be_empty()
     expect(page.locator("#stages figure b")).to_have_text(["input", "stem", "stage 1", "stage 2", "stage 3", "stage 4"])
     assert all(page.eval_on_selector_all("#stages img", "all => all.map(one => one.complete && one.naturalWidth > 0)"))
-    expect(page.locator("#neighbours .rc-name")).to_have_count(12)
+    expect(page.locator("#neighbours .rc-name")).to_have_count(14)
     assert page.locator("#neighbours .rc-score").all_inner_texts()[0] >= "0.99"
     page.wait_for_function("[...document.querySelectorAll('#neighbours img')].every(one => one.naturalWidth > 0)")
 
     second = page.locator("#neighbours .rc-name").nth(1).inner_text()
-    page.locator("#neighbours button").nth(1).click()
+    page.locator("#neighbours .rc-photo").nth(1).click()
     expect(page.locator("#neighbours h2")).to_have_text(f"Photos like {second}")
     assert second not in page.locator("#neighbours .rc-name").all_inner_texts()
     expect(page.locator("#query img")).to_be_visible()
 
-    third = page.locator("#neighbours .rc-name").nth(2).inner_text()
-    page.locator("#neighbours button").nth(2).focus()
+    page.locator("#neighbours .rc-photo").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    chosen = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert chosen == page.locator("#neighbours .rc-photo").nth(1).get_attribute("aria-label")
+    third = page.locator("#neighbours .rc-name").nth(1).inner_text()
     page.keyboard.press("Enter")
     expect(page.locator("#neighbours h2")).to_have_text(f"Photos like {third}")
+    expect(page.locator("#trail button")).to_have_count(2)
+    page.keyboard.press("Escape")
+    expect(page.locator("#neighbours h2")).to_have_text(f"Photos like {second}")
 
     page.get_by_role("button", name="Remove Image").click()
-    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+    expect(page.locator(".rc-tries button")).to_have_count(3)
+
+
+def test_a_view_is_its_address_and_back_goes_back(watched: Watched, server: str, photo_ids: dict[str, int]):
+    page = watched.page
+    coffee, moon = photo_ids["coffee.jpg"], photo_ids["moon.jpg"]
+    watched.open(f"{server}/?photo={coffee}&photo={moon}:-0.5&like=colour")
+    heading = page.locator("#neighbours h2")
+    expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
+    expect(page.locator("#picks output")).to_have_text(["like 1", "unlike 0.5"])
+    expect(page.get_by_role("radio", name="Colour")).to_be_checked()
+    page.get_by_role("radio", name="Pattern").check()
+    page.wait_for_url("**like=pattern")
+    page.locator("#picks button").nth(1).click()
+    expect(heading).to_have_text("Photos like coffee.jpg")
+    page.wait_for_url(f"**/?photo={coffee}&like=pattern")
+    page.go_back()
+    expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
+    page.reload()
+    expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
+    expect(page.get_by_role("radio", name="Pattern")).to_be_checked()
+
+    page.goto(f"{server}/?photo={coffee}&tab=stages")
+    expect(page.get_by_role("tab", name="Stages")).to_have_attribute("aria-selected", "true")
+    page.goto(f"{server}/?photo=999999")
+    expect(page.locator("#look-problem")).to_contain_text("no photo with the number 999999")
+    page.goto(f"{server}/?after=tomorrow")
+    expect(page.locator("#look-problem")).to_contain_text("'tomorrow' is no date")
+
+
+def test_a_query_grows_narrows_and_is_weighed(watched: Watched, server: str, photo_ids: dict[str, int]):
+    page = watched.page
+    watched.open(f"{server}/?photo={photo_ids['coffee.jpg']}")
+    heading, names = page.locator("#neighbours h2"), page.locator("#neighbours .rc-name")
+    expect(heading).to_have_text("Photos like coffee.jpg")
+    page.locator("#neighbours [data-event=more]").nth(3).click()
+    expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
+    page.locator("#neighbours [data-event=less]").last.click()
+    expect(page.locator("#picks output")).to_have_text(["like 1", "like 1", "unlike 1"])
+    before = names.all_inner_texts()
+    page.locator("#picks input").nth(1).press("End")
+    expect(page.locator("#picks output")).to_have_text(["like 1", "like 2", "unlike 1"])
+    page.wait_for_url("**:2&photo=**")
+    assert names.all_inner_texts() != before
+
+    page.get_by_role("radio", name="My own mix").check()
+    expect(page.locator(".rc-mix")).to_be_visible()
+    page.wait_for_url("**mix=1,1,1,1")
+    page.locator("#filters button").first.click()
+    page.locator("#after textarea, #after input").fill("2031")
+    page.keyboard.press("Enter")
+    expect(page.locator("#neighbours .rc-empty")).to_contain_text("none with after")
+    page.locator("#after textarea, #after input").fill("soon")
+    page.keyboard.press("Enter")
+    expect(page.locator("#look-problem")).to_contain_text("'soon' is no date")
+    page.locator("#after textarea, #after input").fill("")
+    page.keyboard.press("Enter")
+    expect(names.first).to_be_visible()
+    page.locator("#words input").fill("no such thing")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#neighbours [role=alert]")).to_contain_text("no such thing")
+
+
+def test_a_word_finds_without_a_picture(watched: Watched, server: str):
+    watched.open(server)
+    page = watched.page
+    said = page.locator(".rc-tries [data-event=say]")
+    word = said.get_attribute("data-word")
+    said.click()
+    expect(page.locator("#neighbours h2")).to_have_text(f"Photos called {word}")
+    expect(page.locator("#neighbours .rc-photo").first).to_be_visible()
+    expect(page.locator("#neighbours .rc-score")).to_have_count(0)
 
 
 def test_names_stay_words_and_a_broken_upload_is_refused_where_it_happened(
@@ -55,14 +135,14 @@ def test_names_stay_words_and_a_broken_upload_is_refused_where_it_happened(
     hostile = page.locator("#neighbours .rc-name", has_text="onerror")
     expect(hostile).to_have_count(1)
     assert hostile.inner_text().startswith("<img src=x onerror=alert(1)> \"quoted\" 'n' ${1+1} {{x}}")
-    page.locator("#neighbours li", has_text="onerror").locator("button").click()
+    page.locator("#neighbours li", has_text="onerror").locator(".rc-photo").click()
     expect(page.locator("#neighbours h2")).to_contain_text("Photos like <img src=x")
 
     watched.upload(photo_folder / "broken.jpg")
     expect(page.locator("#look-problem [role=alert]")).to_have_text(
         "broken.jpg could not be read as a picture: the file ends early."
     )
-    expect(page.locator("#neighbours .rc-blank")).to_have_count(12)
+    expect(page.locator(".rc-tries button")).to_have_count(3)
     watched.upload(photo_folder / "moon.jpg")
     expect(page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
     expect(page.locator("#look-problem [role=alert]")).to_have_count(0)
@@ -104,13 +184,13 @@ def test_a_photo_of_the_library_is_taught_a_word(
     expect(page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
     expect(page.locator("#word")).to_have_count(0)  # an upload is not kept
     for number, word in enumerate(["night", "<b>day</b>"]):
-        photo = page.locator("#neighbours li button").nth(4 * number)
+        photo = page.locator("#neighbours .rc-photo").nth(4 * number)
         name = (photo.get_attribute("aria-label") or "").removeprefix("Search with ").split(",")[0]
         photo.click()
         expect(page.locator("#neighbours h2")).to_have_text(f"Photos like {name}")
         page.locator("#word textarea, #word input").fill(word)
         page.locator("#teach").click()
-        expect(page.locator("#taught")).to_contain_text(f"{word}: 1 photo.")
+        expect(page.locator("#taught")).to_contain_text(f"{name} marked. {word}: 1 photo.")
     expect(page.locator("#own-labels h2")).to_have_text("Your words")
     expect(page.locator("#own-labels .rc-label", has_text="<b>day</b>")).to_have_count(1)
     page.locator("#teach").click()

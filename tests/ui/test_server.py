@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,18 @@ def test_the_page_names_no_other_host_to_load_from(client: TestClient):
     for loaded in ("fonts.googleapis", "fonts.gstatic", 'src="http', 'rel="preconnect" href="http'):
         assert loaded not in page
     assert client.get("/docs").status_code == 404  # FastAPI's own loads scripts from elsewhere
+
+
+def test_scripts_and_styles_come_compressed_and_photos_as_they_are(client: TestClient, photo_ids: dict[str, int]):
+    page = client.get("/", headers={"Accept-Encoding": "gzip"})
+    assert page.headers["content-encoding"] == "gzip"
+    assert "RegConv" in page.text
+    script = next(name for name in re.findall(r"assets/[\w.-]+\.js", page.text))
+    answer = client.get(f"/{script}", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in client.get(f"/{script}", headers={"Accept-Encoding": "identity"}).headers
+    photo = client.get(f"/photos/{photo_ids['moon.jpg']}", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in photo.headers
 
 
 def test_a_password_is_asked_for_everywhere(library: Library, photo_ids: dict[str, int]):

@@ -28,9 +28,8 @@ def nothing_yet(photos: Sequence[Hit], word: tuple[str, Hit] | None, hint: str |
         return section("Photos like it", empty(hint))
     tries = _tries(photos, word)
     cards = "".join(_card(FoundPicture(hit.photo_id, hit.name, hit.score), "", False) for hit in photos)
-    return section("Three things to try", f'<ul class="rc-tries">{tries}</ul>') + section(
-        "Or begin with one of these photos", _grid(cards)
-    )
+    more = f"<h3>Or begin with one of these photos</h3>{_grid(cards)}"
+    return section("Three things to try", f'<ul class="rc-tries">{tries}</ul>{more}')
 
 
 def _tries(photos: Sequence[Hit], word: tuple[str, Hit] | None) -> str:
