@@ -33,7 +33,7 @@ def build_page(context: PageContext) -> gr.Blocks:
     with gr.Blocks(title="RegConv", analytics_enabled=False, delete_cache=(CACHE_S // 4, CACHE_S)) as page:
         header = html(markup.header(None, library.space.note), "header")
         address = html(look_markup.address(""), "address", js_on_load=script("address.js"))
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             tab = {name: gr.Tab(words, id=name) for name, words in TABS.items()}
         with tab["look"]:
             looks = look_tab(context, address)
