@@ -57,9 +57,9 @@ def why_tab(context: PageContext, picture: gr.State, tab: gr.Tab, page: gr.Block
     cell = pair.cell(events.cell, shown, pair, **LIGHT)
     whole = pair.whole(events.whole, shown, pair, **LIGHT)
     for piece, done in (("why-pair", cell), ("why-pair", whole), ("why-row", chosen), ("why-scores", part)):
-        done.then(None, js=SHOWN.format(piece))
-    show.change(None, show, js=SHOW)
-    page.load(None, js=script("why.js"))
+        done.then(None, js=SHOWN.format(piece), api_visibility="private")
+    show.change(None, show, js=SHOW, api_visibility="private")
+    page.load(None, js=script("why.js"), api_visibility="private")
     return WhyTab([pair], events, outputs)
 
 
