@@ -118,6 +118,7 @@ def test_the_index_job_is_begun_watched_and_refused(empty_library: Library, phot
         assert client.get("/api/index").json()["state"] is None
         assert "No photo" in client.post("/api/search", data={"words": ["cat"]}).json()["hint"]
         assert "No index job" in refused(client.post("/api/index/stop"), 409)
+        assert "No index job" in refused(client.post("/api/index/cancel"), 409)
         assert "no such folder" in refused(client.post("/api/index", json={"folders": ["/nowhere"]}), 422)
         assert "JSON" in refused(client.post("/api/index", data={"folders": "/nowhere"}), 422)
         other = empty_library.catalog.start_job("index", [])  # another process is at work
@@ -132,6 +133,30 @@ def test_the_index_job_is_begun_watched_and_refused(empty_library: Library, phot
         job = client.get("/api/index").json()
         assert (job["state"], job["failed"]) == ("done", 1)
         assert client.get("/health").json()["photos"] == 14
+
+
+def test_the_index_job_is_paused_resumed_and_cancelled(empty_library: Library, photo_folder: Path) -> None:
+    catalog = empty_library.catalog
+    with TestClient(build_app(empty_library)) as client:
+        for ends in ("cancel", "resume"):
+            job = catalog.start_job("index", [str(photo_folder)])  # another process is at work
+            catalog.beat(job, {"done": 3, "total": 12})
+            assert "at work" in refused(client.post("/api/index/resume"), 409)
+            paused = client.post("/api/index/pause")
+            assert (paused.status_code, paused.json()["headline"]) == (202, "Pausing after the current step")
+            catalog.finish_job(job, "interrupted")
+            answer = client.get("/api/index").json()
+            assert (answer["state"], answer["can_resume"], answer["share"]) == ("interrupted", True, 0.25)
+            answer = client.post(f"/api/index/{ends}").json()
+            assert (answer["state"], answer["can_resume"]) == (
+                ("cancelled", False) if ends == "cancel" else ("running", False)
+            )
+        deadline = time.monotonic() + 60
+        while client.get("/api/index").json()["running"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert client.get("/health").json()["photos"] == 14
+        assert "no paused job" in refused(client.post("/api/index/resume"), 409)
 
 
 def test_duplicates_are_found_decided_and_taken_back(client: TestClient, photo_ids: dict[str, int]) -> None:
