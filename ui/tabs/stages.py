@@ -37,6 +37,7 @@ class StagesTab:
 class _Parts:
     """The tab's components; `seen` is what the overview was made of."""
 
+    picture: gr.State
     seen: gr.State
     overview: gr.HTML
     panel: gr.Column
@@ -46,8 +47,11 @@ class _Parts:
     channel: gr.HTML
     numbers: gr.HTML
     photos: gr.HTML
-    note: gr.HTML
+    again: gr.Button
+    sheet: gr.Button
+    arrays: gr.Button
     file: gr.DownloadButton
+    note: gr.HTML
 
 
 def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTab:
@@ -78,29 +82,32 @@ def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTa
             arrays = gr.Button("Save the numbers as NPZ", elem_id="stage-npz", scale=0, min_width=280)
             file = gr.DownloadButton(visible="hidden", elem_id="stage-file", scale=0, min_width=200)
             note = html(markup.SAVES, "stage-note")
-    at = _Parts(gr.State(None), overview, panel, stage, order, channels, channel, numbers, photos, note, file)
-    events = _Events(context, at)
-    quiet = {**LATEST, "show_progress": "hidden"}
-    of_channel = [channel, numbers, photos]
-    of_stage = [channels, *of_channel, note, file]
-    gr.on(
-        [tab.select, again.click],
-        events.opened,
-        [picture, at.seen, stage, order],
-        [at.seen, overview, panel, stage, *of_stage],
-        **WORK,
-    )
-    picture.change(None, js=_script("again"))  # who was faster than the network sees the picture when it is there
-    asked = [picture, stage, order]
-    stage.input(events.stage, asked, of_stage, **quiet)
-    order.input(events.first_page, asked, channels, **quiet)
-    channels.turn(events.turn, asked, channels, **quiet)
-    clicked = channels.channel(events.channel, [picture, stage], of_channel, **quiet)
-    clicked.then(None, js=_script("show"))
-    for button, kind in ((sheet, "png"), (arrays, "npz")):
-        made = button.click(partial(events.save, kind), asked, [note, file], **WORK, show_progress_on=[note])
-        made.then(None, js=_script("save"))
+    at = _Parts(
+        picture, gr.State(None), overview, panel, stage, order, channels, channel, numbers, photos, again, sheet, arrays,
+        file, note,
+    )  # fmt: skip
+    _listen(at, _Events(context, at), tab)
     return StagesTab([photos])
+
+
+def _listen(at: _Parts, events: _Events, tab: gr.Tab) -> None:
+    quiet = {**LATEST, "show_progress": "hidden"}
+    of_channel = [at.channel, at.numbers, at.photos]
+    of_stage = [at.channels, *of_channel, at.note, at.file]
+    asked = [at.picture, at.stage, at.order]
+    gr.on(
+        [tab.select, at.again.click], events.opened, [at.picture, at.seen, at.stage, at.order],
+        [at.seen, at.overview, at.panel, at.stage, *of_stage], **WORK,
+    )  # fmt: skip
+    at.picture.change(None, js=_script("again"))  # who was faster than the network sees the picture when it is there
+    at.stage.input(events.stage, asked, of_stage, **quiet)
+    at.order.input(events.first_page, asked, at.channels, **quiet)
+    at.channels.turn(events.turn, asked, at.channels, **quiet)
+    clicked = at.channels.channel(events.channel, [at.picture, at.stage], of_channel, **quiet)
+    clicked.then(None, js=_script("show"))
+    for button, kind in ((at.sheet, "png"), (at.arrays, "npz")):
+        made = button.click(partial(events.save, kind), asked, [at.note, at.file], **WORK, show_progress_on=[at.note])
+        made.then(None, js=_script("save"))
 
 
 def _script(what: str) -> str:
