@@ -13,7 +13,7 @@ THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the pict
 PHOTOS = 6  # of a channel
 NO_PICTURE = "Give a picture in the Look tab, or click a photo there: here you then see what every stage makes of it."
 LEGEND = (
-    "Above: the mean of all channels, dark to light. Below: cells of one colour were answered alike; colours compare within "
+    "First: the mean of all channels, dark to light. Second: cells of one colour were answered alike; colours compare within "
     "one map, not from stage to stage."
 )
 SAVES = about("One sheet of all channels in this order, or their float32 maps with the picture, for NumPy.")
