@@ -93,7 +93,8 @@ def _running(job: JobRecord) -> JobView:
 def _half_done(job: JobRecord) -> JobView:
     """Paused, killed or cancelled: where it was, and that what it had done is kept."""
     done, total = job.progress.get("done", 0), job.progress.get("total")
-    word = "Cancelled" if job.state == CANCELLED else "Paused" if job.stop_asked else "Interrupted"
+    stopped = "Paused" if job.kind == "index" else "Stopped"
+    word = "Cancelled" if job.state == CANCELLED else stopped if job.stop_asked else "Interrupted"
     where = f" at {done:,} of {total:,}" if total else ""
     facts = ["what was done is kept"]
     if job.state == INTERRUPTED:

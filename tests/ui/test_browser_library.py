@@ -118,7 +118,7 @@ def test_a_change_of_model_shows_its_progress_and_what_came_of_it(
     page.locator("#stop-switch").click()
     expect(page.locator("#change")).to_contain_text("Stopping after the current step")
     catalog.finish_job(job_id, "interrupted")
-    expect(page.locator("#change")).to_contain_text("facebook/convnext-tiny-224: Paused at 5 of 10")
+    expect(page.locator("#change")).to_contain_text("facebook/convnext-tiny-224: Stopped at 5 of 10")
     expect(page.locator("#start-switch")).to_be_enabled()
 
 

@@ -85,6 +85,10 @@ def test_a_paused_job_says_where_it_is_and_can_be_gone_on_with():
     assert (view.running, view.can_resume, view.share, view.failed) == (False, True, 0.1204, 2)
     assert view.headline == "Paused at 1,204 of 10,000, 5 min ago"
     assert view.facts == ["what was done is kept", "Resume goes on from there", "2 unreadable"]
+    switch = job_view(replace(job("interrupted", HALF, stop=True), kind="switch"))
+    assert switch is not None
+    assert switch.headline.startswith("Stopped at 1,204")
+    assert "another start goes on from there" in switch.facts
 
 
 def test_a_killed_job_says_that_nobody_paused_it():
