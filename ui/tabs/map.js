@@ -12,6 +12,7 @@ const GAP = 5; // pixels between them
 const STRETCH = 2.2; // at most, of the map to the field's shape: its directions and distances far apart mean nothing
 const NEAR = 10; // pixels from a point at which it is meant
 const PAUSE_MS = 120; // after a movement, before other photos are chosen
+const KIND = document.createElement("canvas").getContext("webgl") ? "scattergl" : "scatter";
 
 let points = null;
 let query = null; // a photo's number
@@ -20,6 +21,7 @@ let asked = ""; // the stamp of the map that is shown or on its way
 let side = 0; // of a photo, pixels
 let photos = new Map(); // a point's number -> its button
 let view = null; // { x, y: what lies in the middle; scale: the map's measure for each pixel }
+let box = [0, 0]; // the field's width and height, pixels
 let later = null;
 let script = null;
 
@@ -31,8 +33,9 @@ const plotly = () =>
     tag.onerror = () => reject(new Error("its script could not be loaded"));
     document.head.append(tag);
   }));
-const size = () => [field.clientWidth, field.clientHeight];
-const hasWebGL = () => Boolean(document.createElement("canvas").getContext("webgl"));
+// Kept, since to ask while photos are being placed would make the browser lay out the page for each of them.
+const size = () => box;
+const measure = () => (box = [field.clientWidth, field.clientHeight]);
 const at = (index) => {
   const [width, height] = size();
   return [(points.x[index] - view.x) / view.scale + width / 2, height / 2 - (points.y[index] - view.y) / view.scale];
@@ -41,7 +44,7 @@ const ranges = () => {
   const [width, height] = size().map((pixels) => (pixels / 2) * view.scale);
   return { "xaxis.range": [view.x - width, view.x + width], "yaxis.range": [view.y - height, view.y + height] };
 };
-const least = () => (field.clientWidth < 600 ? 38 : 48); // pixels of a photo where there are many; twice that where there are few
+const least = () => (box[0] < 600 ? 38 : 48); // pixels of a photo where there are many; twice that where there are few
 const room = () => size().map((pixels) => pixels - (points.x.length < 200 ? 2 : 1) * least() - 4 * GAP);
 const extent = () => [points.x, points.y].map((all) => all.reduce((most, one) => Math.max(most, one), 0));
 const whole = () => {
@@ -51,6 +54,7 @@ const whole = () => {
 };
 const stretched = (found) => {
   points = found;
+  measure();
   const [width, height] = room();
   const [right, top] = extent();
   const ratio = right && top ? ((width / height) * top) / right : 1;
@@ -150,7 +154,7 @@ const traces = () => {
   points.x.forEach((_, index) => members[of[index] ?? groups.length].push(index));
   const dot = points.x.length > 5000 ? 5 : points.x.length > 500 ? 7 : 10;
   const trace = (indices, group) => ({
-    type: hasWebGL() ? "scattergl" : "scatter",
+    type: KIND,
     mode: "markers",
     x: indices.map((index) => points.x[index]),
     y: indices.map((index) => points.y[index]),
@@ -242,7 +246,7 @@ const follow = async () => {
   if (!facts) return;
   const isOther = query !== (query = Number(facts.query) || null);
   map.hidden = !facts.map;
-  if (!facts.map) return;
+  if (!facts.map || !field.clientWidth) return; // or another tab is shown
   if (facts.map === asked) {
     if (isOther && photos.size) cover();
     return;
@@ -263,8 +267,10 @@ const follow = async () => {
 };
 new MutationObserver(follow).observe(state, { childList: true, subtree: true, attributes: true });
 new ResizeObserver(() => {
-  const [width, height] = size();
-  if (!width || !plot.layout || (width === plot.layout.width && height === plot.layout.height)) return;
+  if (!field.clientWidth) return;
+  follow();
+  const [width, height] = measure();
+  if (!plot.layout || (width === plot.layout.width && height === plot.layout.height)) return;
   Plotly.relayout(plot, { width, height, ...ranges() }).then(cover);
 }).observe(field);
 
@@ -272,8 +278,8 @@ new ResizeObserver(() => {
 // and move wherever they are.
 
 const under = (event) => {
-  const box = field.getBoundingClientRect();
-  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  const { left: fromLeft, top: fromTop } = field.getBoundingClientRect();
+  const [x, y] = [event.clientX - fromLeft, event.clientY - fromTop];
   for (const index of photos.keys()) {
     const [left, top] = at(index);
     if (Math.max(Math.abs(left - x), Math.abs(top - y)) <= side / 2) return index;
