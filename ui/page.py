@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import handlers, markup
+from ui import handlers, job_handlers, markup
 from ui.address import TABS, tab_of
 from ui.context import PageContext
 from ui.search_handlers import Ask
@@ -16,11 +16,14 @@ from ui.tabs.duplicates import duplicates_tab
 from ui.tabs.library import library_tab
 from ui.tabs.look import LookTab, look_tab
 from ui.tabs.map import map_tab
-from ui.tabs.shared import LATEST, QUICK, html, script, value
+from ui.tabs.shared import LATEST, QUICK, WORK, html, script, value
 from ui.tabs.stages import stages_tab
 from ui.tabs.why import WhyTab, why_tab
 
 CACHE_S = 3600  # what people upload is deleted after an hour, and when the server ends
+SESSIONS = (
+    200  # visits that are remembered, the last used ones: Gradio never forgets one, which takes a quarter MB and more
+)
 
 
 def build_page(context: PageContext) -> gr.Blocks:
@@ -31,6 +34,7 @@ def build_page(context: PageContext) -> gr.Blocks:
         return markup.header(handlers.machine(library), library.space.note)
 
     with gr.Blocks(title="RegConv", analytics_enabled=False, delete_cache=(CACHE_S // 4, CACHE_S)) as page:
+        page.state_session_capacity = SESSIONS
         header = html(markup.header(None, library.space.note), "header")
         address = html(look_markup.address(""), "address", js_on_load=script("address.js"))
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
@@ -51,7 +55,9 @@ def build_page(context: PageContext) -> gr.Blocks:
         for name in ("keys.js", "paste.js"):
             page.load(None, js=script(name))
         _follow_address(address, tabs, tab, looks)
-        _follow_choices(tabs, looks, pairs, [*pairs.choosers, *maps.choosers, *atlas.choosers, *groups.choosers])
+        _follow_choices(
+            context, tabs, looks, pairs, [*pairs.choosers, *maps.choosers, *atlas.choosers, *groups.choosers]
+        )
         for name, one in tab.items():
             one.select(partial(gr.Timer, active=name == "library"), None, timer, **QUICK)
     return page
@@ -69,7 +75,9 @@ def _follow_address(address: gr.HTML, tabs: gr.Tabs, tab: dict[str, gr.Tab], loo
     tab["look"].select(looks.events.hint, looks.ask, looks.found, **QUICK)
 
 
-def _follow_choices(tabs: gr.Tabs, looks: LookTab, pairs: WhyTab, choosers: list[gr.HTML]) -> None:
+def _follow_choices(
+    context: PageContext, tabs: gr.Tabs, looks: LookTab, pairs: WhyTab, choosers: list[gr.HTML]
+) -> None:
     """A photo that is clicked anywhere becomes the query; Look's own buttons lead to the other tabs."""
 
     def choose(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
@@ -81,7 +89,12 @@ def _follow_choices(tabs: gr.Tabs, looks: LookTab, pairs: WhyTab, choosers: list
     def why(picture: str | int | None, event: gr.EventData) -> list[Any]:
         return [*pairs.events.choose(picture, event), gr.Tabs(selected="why")]
 
+    def sample() -> tuple[str, Any]:
+        refused = job_handlers.start_sample(context.runner)
+        return markup.problem(refused), gr.skip() if refused else gr.Tabs(selected="library")
+
     view, outputs = [looks.ask, looks.trail], [*looks.outputs, tabs]
+    looks.found.sample(sample, None, [looks.events.at.trouble, tabs], **WORK)
     for chooser in choosers:
         chooser.choose(choose, view, outputs, **LATEST)
     looks.found.stages(stages, view, outputs, **LATEST)
