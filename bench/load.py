@@ -34,7 +34,7 @@ import httpx
 import numpy as np
 import psutil
 
-from bench.load_clients import Client, Page, Program, Record, Visitor, changed, must_be
+from bench.load_clients import TIMEOUT_S, Client, Page, Program, Record, Visitor, changed, must_be
 
 SAMPLED_S = 2.0
 BATCH = 200  # new photos a job
@@ -50,14 +50,14 @@ class Sample:
     workers_mb: float  # all its processes besides
     files: int  # open
     threads: int
-    uploads_mb: float  # on the disk
+    temporary_mb: float  # files, uploads above all
 
 
 class Watch:
     """Looks at a server's process all the while."""
 
-    def __init__(self, pid: int, uploads: Path) -> None:
-        self.process, self.uploads = psutil.Process(pid), uploads
+    def __init__(self, pid: int, temporary: Path) -> None:
+        self.process, self.temporary = psutil.Process(pid), temporary
         self.started = time.monotonic()
         self.samples: list[Sample] = []
 
@@ -75,10 +75,10 @@ class Watch:
                 memory += child.memory_info().rss
             except psutil.NoSuchProcess:
                 continue  # it was exchanged for another
-        uploads = sum(size(path) for path in self.uploads.rglob("*"))
+        files = sum(size(path) for path in self.temporary.rglob("*"))
         return Sample(
             time.monotonic() - self.started, self.process.memory_info().rss / MB, memory / MB,
-            self.process.num_fds(), self.process.num_threads(), uploads / MB,
+            self.process.num_fds(), self.process.num_threads(), files / MB,
         )  # fmt: skip
 
 
@@ -122,13 +122,14 @@ async def load(base: str, clients: int, seconds: float, pause_s: float, pictures
 
 
 @contextmanager
-def serving(library: Path, uploads: Path) -> Iterator[tuple[str, int]]:
+def serving(library: Path, temporary: Path) -> Iterator[tuple[str, int]]:
     """(address, process) of a server of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "app.py", "ui", "--library", str(library), "--port", str(port)]
-    environment = os.environ | {"GRADIO_TEMP_DIR": str(uploads)}
+    temporary.mkdir()
+    environment = os.environ | {"TMPDIR": str(temporary)}  # what it keeps of uploads lies there
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
         base = f"http://127.0.0.1:{port}"
         try:
@@ -139,7 +140,7 @@ def serving(library: Path, uploads: Path) -> Iterator[tuple[str, int]]:
             yield base, server.pid
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            server.wait(TIMEOUT_S)
 
 
 def _answers(base: str) -> bool:
@@ -176,7 +177,7 @@ def growth(samples: Sequence[Sample]) -> dict[str, Any]:
     minutes = np.array([one.second for one in half]) / 60
     slopes = {
         name: round(float(np.polyfit(minutes, [getattr(one, name) for one in half], 1)[0]), 2)
-        for name in ("server_mb", "workers_mb", "uploads_mb")
+        for name in ("server_mb", "workers_mb", "temporary_mb")
     }
     return {
         "before": vars(samples[0]), "after a quarter": vars(quarter), "at the end": vars(last), "a minute, second half": slopes,
@@ -232,13 +233,15 @@ def main(library: Path | None, clients: int, seconds: float, pause: float, photo
             copy = library_of(pictures, photos, place)
         else:
             copy = Path(shutil.copytree(library, place / "library"))
-        uploads = place / "uploads"
-        with serving(copy, uploads) as (base, pid):
-            must_be(httpx.post(f"{base}/api/look", files={"file": ("a.jpg", pictures[0], "image/jpeg")}, timeout=60))
-            watch = Watch(pid, uploads)
+        kept = place / "kept"
+        with serving(copy, kept) as (base, pid):
+            must_be(
+                httpx.post(f"{base}/api/look", files={"file": ("a.jpg", pictures[0], "image/jpeg")}, timeout=TIMEOUT_S)
+            )
+            watch = Watch(pid, kept)
             before = httpx.get(f"{base}/health").json()
             record = asyncio.run(_watched(watch, load(base, clients, seconds, pause, pictures, place / "new")))
-            after = httpx.get(f"{base}/health", timeout=60).json()
+            after = httpx.get(f"{base}/health", timeout=TIMEOUT_S).json()
     report = {
         "clients": clients, "seconds": seconds, "pause": pause, "photos before": before["photos"], "photos after": after["photos"],
         "requests": rows(record, seconds), "errors": {kind: dict(words) for kind, words in record.errors.items()},

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 AT_ONCE = 6  # pictures that a browser asks for at a time
 ALERT = 'role="alert"'
 FETCHED = re.compile(r"/photos/\d+/thumbnail")
