@@ -115,6 +115,18 @@ def test_a_query_grows_narrows_and_is_weighed(watched: Watched, server: str, pho
     expect(page.locator("#neighbours [role=alert]")).to_contain_text("no such thing")
 
 
+@pytest.mark.slow  # makes and embeds the 154 pictures of the sample
+def test_a_first_visit_to_an_empty_library_begins_with_the_sample(watched: Watched, empty_server: str):
+    page = watched.page
+    watched.open(empty_server)
+    expect(page.locator("#neighbours")).to_contain_text("Open the Library tab")
+    page.locator("#neighbours [data-event=sample]").click()
+    expect(page.get_by_role("tab", name="Library")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#job")).to_contain_text("154 new", timeout=5 * 60_000)
+    page.get_by_role("tab", name="Look").click()
+    expect(page.locator(".rc-tries button")).to_have_count(3)
+
+
 def test_a_word_finds_without_a_picture(watched: Watched, server: str):
     watched.open(server)
     page = watched.page

@@ -103,6 +103,11 @@ def test_an_approximate_answer_says_so() -> None:
     assert "approximately" not in photos(Found([picture()]))
 
 
+def test_an_empty_library_offers_its_sample_where_it_may() -> None:
+    assert 'data-event="sample"' in found_markup.nothing_yet([], None, "No photos yet.", may_begin=True)
+    assert 'data-event="sample"' not in found_markup.nothing_yet([], None, "No photos yet.")
+
+
 def test_bars_carry_the_probability_in_words_and_as_length() -> None:
     source = look_markup.labels(LookResult("q", [("tabby cat", 0.4321)]))
     for words in ("tabby cat", "43.2%", "width:43.2%"):

@@ -22,10 +22,13 @@ def found_photos(found: Found, title: str, page: int, *, has_picture: bool) -> s
     return section(text(title), about(_how_to_read(found, has_picture)) + _grid(cards) + _pager(found, page))
 
 
-def nothing_yet(photos: Sequence[Hit], word: tuple[str, Hit] | None, hint: str | None) -> str:
+def nothing_yet(
+    photos: Sequence[Hit], word: tuple[str, Hit] | None, hint: str | None, *, may_begin: bool = False
+) -> str:
     """Before the first query: three things to try and photos to begin with, or what to do where there are none."""
     if hint:
-        return section("Photos like it", empty(hint))
+        button = '<button type="button" class="rc-begin" data-event="sample">Start with the sample pictures</button>'
+        return section("Photos like it", empty(hint) + (button if may_begin else ""))
     tries = _tries(photos, word)
     cards = "".join(_card(FoundPicture(hit.photo_id, hit.name, hit.score), "", False) for hit in photos)
     more = f"<h3>Or begin with one of these photos</h3>{_grid(cards)}"

@@ -10,7 +10,8 @@ import gradio as gr
 from ui.context import PageContext
 from ui.search_handlers import Ask
 from ui.tabs import look_markup as markup
-from ui.tabs.look_events import DIAL, MIX, LookEvents, LookParts
+from ui.tabs.look_events import DIAL, MIX, LookEvents
+from ui.tabs.look_parts import LookParts
 from ui.tabs.shared import LATEST, QUICK, WORK, html, live_html
 
 PICTURES = ["image"]  # what the fields for pictures take: the server finds out what a file really is
@@ -55,7 +56,7 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
             steps = live_html("", "trail", "visit")
             controls = _controls(context)
             found = live_html(
-                events.nothing_yet(), "neighbours", "choose", "more", "less", "why", "stages", "say", "turn"
+                events.nothing_yet(), "neighbours", "choose", "more", "less", "why", "stages", "say", "turn", "sample"
             )
     stages = html(events.no_stages(), "stages")
     at = LookParts(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -20,13 +19,12 @@ from ui.address import FARTHEST, PICTURES, WORDS, BadAddress, Visit, address_of,
 from ui.context import PageContext
 from ui.handlers import LookResult
 from ui.markup import problem
-from ui.page_routes import FILE
 from ui.search_handlers import PAGE, Ask, Found, Pick, cameras, folders, search, words
 from ui.tabs import found_markup, look_markup
 from ui.tabs.look_markup import ShownPick
+from ui.tabs.look_parts import BROWSERS_SHOW, LookParts, Step, first_of, small_source
 from ui.tabs.shared import number, value
 
-BROWSERS_SHOW = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 DIAL, MIX = LIKE, "mix"
 TO_TRY = 12  # photos of the library, before the first query
 VIEW_PX = 720  # of the picture that is looked at: it is shown about half so large, screens may have two pixels for one
@@ -34,51 +32,6 @@ STEPS = 10  # queries that are shown to go back to
 CHOICES = 200
 
 Shown = dict[Any, Any]  # component -> what it shows now
-
-
-@dataclass(frozen=True)
-class Step:
-    """A query of the trail."""
-
-    address: str
-    title: str
-    source: str | None  # of a small picture
-    query: tuple[Any, ...]  # its pictures and words: what makes it another query, not only another view
-
-
-@dataclass(frozen=True)
-class LookParts:
-    """The tab's components."""
-
-    ask: gr.State
-    picture: gr.State
-    trail: gr.State
-    query: gr.Image
-    trouble: gr.HTML
-    picks: gr.HTML
-    add: gr.UploadButton
-    labels: gr.HTML
-    own: gr.HTML
-    lesson: gr.Group
-    taught: gr.HTML
-    steps: gr.HTML
-    found: gr.HTML
-    stages: gr.HTML
-    address: gr.HTML
-    dial: gr.Radio
-    words: gr.Dropdown
-    mixer: gr.Row
-    mix: Sequence[gr.Slider]
-    filters: gr.Accordion
-    folder: gr.Dropdown
-    camera: gr.Dropdown
-    after: gr.Textbox
-    before: gr.Textbox
-
-    @property
-    def outputs(self) -> list[Any]:
-        """All that an event may change."""
-        return [part for name, part in vars(self).items() if name != "mix"] + list(self.mix)
 
 
 class LookEvents:
@@ -98,7 +51,7 @@ class LookEvents:
             return self.cleared(ask, trail)
         path = str(upload["path"])
         shown = self.show(replace(ask, pictures=(Pick(path),), start=0), trail, None)
-        if path.lower().endswith(BROWSERS_SHOW) and self.at.picture in shown:
+        if path.lower().endswith(BROWSERS_SHOW) and shown.get(self.at.picture) == path:
             del shown[self.at.query]  # it is there already
         return shown
 
@@ -194,10 +147,10 @@ class LookEvents:
 
     def show(self, ask: Ask, trail: list[Step], before: Ask | None, tab: str = "look") -> Shown:
         """The answer to a query; what the network sees only where the picture is another than `before`."""
-        at, first = self.at, _first(ask)
+        at, first = self.at, first_of(ask)
         shown: Shown = {at.ask: ask, at.trouble: "", at.taught: ""}
         known = {}
-        if before is None or first != _first(before):
+        if before is None or first != first_of(before):
             result = self._look(first)
             if result is not None and result.example is None:
                 return self._refused(result)
@@ -220,7 +173,8 @@ class LookEvents:
         """What stands in the place of an answer before there is a query."""
         photos = handlers.photos_to_try(self.library, TO_TRY)
         if not photos:
-            return found_markup.nothing_yet([], None, handlers.EMPTY_LIBRARY)
+            may_begin = not self.library.catalog.is_read_only
+            return found_markup.nothing_yet([], None, handlers.EMPTY_LIBRARY, may_begin=may_begin)
         return found_markup.nothing_yet(photos, handlers.word_to_try(self.library, photos), None)
 
     def no_stages(self) -> str:
@@ -294,7 +248,7 @@ class LookEvents:
         return look_markup.picks([self._shown_pick(pick) for pick in ask.pictures])
 
     def _shown_pick(self, pick: Pick) -> ShownPick:
-        return ShownPick(self._name(pick.picture), _source(pick.picture), pick.weight)
+        return ShownPick(self._name(pick.picture), small_source(pick.picture), pick.weight)
 
     def _name(self, picture: int | str) -> str:
         return handlers.photo_name(self.library, picture) if isinstance(picture, int) else os.path.basename(picture)
@@ -313,7 +267,7 @@ class LookEvents:
         if not title:
             return trail
         query = tuple(ask.pictures), tuple(ask.words)
-        here = Step(address_of(Visit(ask), self.uploads), title, _source(_first(ask)), query)
+        here = Step(address_of(Visit(ask), self.uploads), title, small_source(first_of(ask)), query)
         queries = [step.query for step in trail]
         kept = trail[: queries.index(query)] if query in queries else trail
         return [*kept, here][-STEPS:]
@@ -333,17 +287,3 @@ class LookEvents:
             at.filters: gr.Accordion(open=any((ask.folder, ask.camera, ask.after, ask.before))),
             **dict(zip(at.mix, mix, strict=True)),
         }
-
-
-def _first(ask: Ask) -> int | str | None:
-    """The picture that is looked at: the first of those to be like."""
-    return next((pick.picture for pick in ask.pictures if pick.weight > 0), None)
-
-
-def _source(picture: int | str | None) -> str | None:
-    """Where a small picture of it is, None where no browser shows one."""
-    if picture is None:
-        return None
-    if isinstance(picture, int):
-        return f"/photos/{picture}/thumbnail"
-    return FILE + quote(picture) if picture.lower().endswith(BROWSERS_SHOW) else None
