@@ -73,11 +73,13 @@ def test_the_map_is_drawn_by_itself_coloured_and_zoomed_by_mouse(watched: Watche
         f"(old) => !document.querySelector(`#map [data-photo='${{old[0]}}']`) || ({moved})(old)", arg=[photo, x]
     )
     page.locator("#map [data-zoom=all]").click()
-    page.wait_for_timeout(300)
+    page.wait_for_function(
+        "(old) => Object.entries(old).every(([id, [x, y]]) => { const box = document.querySelector("
+        "`#map button[data-photo='${id}']`)?.getBoundingClientRect(); return box && Math.hypot(box.x + box.width / 2 - x, "
+        "box.y + box.height / 2 - y) < 2; })",
+        arg={photo: list(place) for photo, place in first.items()},
+    )
     assert page.evaluate(SPREAD)
-    assert {photo: (round(x), round(y)) for photo, (x, y) in places(page).items()} == {
-        photo: (round(x), round(y)) for photo, (x, y) in first.items()
-    }
 
 
 def test_a_photo_clicked_becomes_the_query_and_is_marked(watched: Watched, map_server: str) -> None:
@@ -99,16 +101,16 @@ def test_it_is_used_by_keyboard_alone(watched: Watched, map_server: str) -> None
     photo = next(iter(before))
     page.locator("#map .rc-map-plot").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(500)
     after = places(page)
     assert all(after[one][0] < before[one][0] - 50 for one in before.keys() & after.keys())
     page.keyboard.press("0")
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(500)
     page.keyboard.press("+")
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(500)
     page.keyboard.press("0")
     expect(page.locator(f'{PHOTOS}[data-photo="{photo}"]')).to_be_visible()
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(500)
     page.keyboard.press("Tab")
     focused = page.evaluate("document.activeElement.dataset.photo")
     assert focused in places(page)
