@@ -85,21 +85,30 @@ class Watch:
 async def index_all_the_while(base: str, pictures: Sequence[bytes], folder: Path, record: Record) -> None:
     """A job after the other over photos that are new, until it is cancelled."""
     client = Client(base, None, record, 0)
-    for number in count():
-        batch = folder / f"batch-{number}"
-        batch.mkdir(parents=True)
-        for place in range(BATCH):
-            (batch / f"{place}.jpg").write_bytes(changed(pictures[place % len(pictures)]))
-        await client.ask("api: start a job", "POST", "/api/index", 202, json={"folders": [str(batch)]})
-        while True:
-            await asyncio.sleep(1)
-            state = await client.ask("api: job", "GET", "/api/index")
-            if state is not None and not state.json()["running"]:
-                break
+    async with client.http:
+        for number in count():
+            batch = folder / f"batch-{number}"
+            batch.mkdir(parents=True)
+            for place in range(BATCH):
+                (batch / f"{place}.jpg").write_bytes(changed(pictures[place % len(pictures)]))
+            await client.ask("api: start a job", "POST", "/api/index", 202, json={"folders": [str(batch)]})
+            while True:
+                await asyncio.sleep(1)
+                state = await client.ask("api: job", "GET", "/api/index")
+                if state is not None and not state.json()["running"]:
+                    break
 
 
-async def load(base: str, clients: int, seconds: float, pause_s: float, pictures: Sequence[bytes], new: Path) -> Record:
-    """What so many clients met with in that time, while a job indexed new photos below `new`."""
+async def load(
+    base: str,
+    clients: int,
+    seconds: float,
+    pause_s: float,
+    pictures: Sequence[bytes],
+    new: Path,
+    rounds: int | None = None,
+) -> Record:
+    """What so many clients met with in that time, or in so many rounds, while a job indexed new photos below `new`."""
     record = Record()
     async with httpx.AsyncClient(base_url=base, timeout=60) as first:
         page = Page.of(must_be(await first.get("/config")).json())
@@ -108,14 +117,15 @@ async def load(base: str, clients: int, seconds: float, pause_s: float, pictures
         Visitor(base, address, record, number, page) if number % 2 == 0 else Program(base, address, record, number)
         for number, address in enumerate(addresses)
     ]
-    tasks = [asyncio.create_task(index_all_the_while(base, pictures, new, record))]
-    tasks += [asyncio.create_task(one.work(pictures, pause_s)) for one in people]
-    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
+    job = asyncio.create_task(index_all_the_while(base, pictures, new, record))
+    tasks = [asyncio.create_task(one.work(pictures, pause_s, rounds)) for one in people]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    ended = [task for task in (job, *tasks) if task.done()]
+    for task in (job, *tasks):
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()  # none ends by itself, unless by a fault of this program
+    await asyncio.gather(job, *tasks, return_exceptions=True)
+    for task in ended:
+        task.result()  # raises what was wrong with this program itself
     for one in people:
         await one.http.aclose()
     return record

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import httpx
@@ -111,10 +112,11 @@ class Visitor(Client):
         super().__init__(base, address, record, seed)
         self.page = page
         self.session = ""
+        self.shown: Sequence[str] = ()  # addresses of the thumbnails that the page shows
 
-    async def work(self, pictures: Sequence[bytes], pause_s: float) -> None:
-        """Visit after visit, with a pause of about `pause_s` after each thing done; until it is cancelled."""
-        while True:
+    async def work(self, pictures: Sequence[bytes], pause_s: float, rounds: int | None) -> None:
+        """So many visits, with a pause of about `pause_s` after each thing done; without `rounds` until it is cancelled."""
+        for _ in repeat(None) if rounds is None else range(rounds):
             self.session = uuid.uuid4().hex
             alive = asyncio.create_task(self._alive())  # a browser holds this open; that it ends is how a visit ends
             try:
@@ -162,7 +164,7 @@ class Visitor(Client):
 
     async def _look(self, kind: str, element: str, name: str, given: Sequence[Any] = (), bring: Any = None) -> None:
         found = await self._event(kind, self.page.event(element, name), given, bring)
-        self.shown = FETCHED.findall(found)
+        self.shown = FETCHED.findall(found) or self.shown
         await self.thumbnails(self.shown)
 
     async def _event(self, kind: str, event: dict[str, Any], given: Sequence[Any] = (), bring: Any = None) -> str:
@@ -199,15 +201,13 @@ class Visitor(Client):
             raise Unexpected("the stream ended before the event did")
         return ended
 
-    shown: Sequence[str] = ()
-
 
 class Program(Client):
     """Uses the interface: searches by upload and by number, pages, reads photos and states."""
 
-    async def work(self, pictures: Sequence[bytes], pause_s: float) -> None:
-        """One thing after the other, with such pauses; until it is cancelled."""
-        while True:
+    async def work(self, pictures: Sequence[bytes], pause_s: float, rounds: int | None) -> None:
+        """The same in rounds of a program's requests."""
+        for _ in repeat(None) if rounds is None else range(rounds):
             file = {"file": ("a.jpg", changed(self.random.choice(pictures)), "image/jpeg")}
             await self.ask("api: look", "POST", "/api/look", files=file)
             files = {"files": ("b.jpg", changed(self.random.choice(pictures)), "image/jpeg")}
