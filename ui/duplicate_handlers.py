@@ -54,8 +54,8 @@ class DuplicateSearch:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.groups: list[Group] = []
+        self.has_looked = False  # a search has come to its end since the server started
         self._view = SearchView(running=False)
-        self._has_looked = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -79,11 +79,6 @@ class DuplicateSearch:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    @property
-    def has_looked(self) -> bool:
-        """Whether a search has come to its end since the server started."""
-        return self._has_looked
-
     def view(self) -> SearchView:
         """Where it is now."""
         return self._view
@@ -104,7 +99,7 @@ class DuplicateSearch:
             assert last is not None
             assert last.report is not None
             self.groups = last.report["groups"]
-            self._has_looked = True
+            self.has_looked = True
             left = self.left()
             counts = {kind: sum(group.kind == kind for group in left) for kind in KINDS}
             self._view = SearchView(False, counts=counts, without_thumbnail=last.report["without_thumbnail"])

@@ -76,9 +76,7 @@ class Review:
     left: dict[str, int]  # groups to decide about, by kind
     found: dict[str, int]  # groups of the last search, by kind
     may_go: int  # photos beside the one that is enough
-    following: list[int] = field(
-        default_factory=list
-    )  # photos of the next group, to be fetched before they are asked for
+    following: list[int] = field(default_factory=list)  # photos of the next group, to be fetched ahead
 
 
 @dataclass(frozen=True)
