@@ -85,7 +85,9 @@ class Client:
 
     def __init__(self, base: str, address: str | None, record: Record, seed: int) -> None:
         self.record, self.random = record, random.Random(seed)
-        transport = httpx.AsyncHTTPTransport(local_address=address, limits=httpx.Limits(max_connections=12))
+        # The server ends a connection that was idle for 5 s: who sends at that moment is cut off, which browsers try again.
+        limits = httpx.Limits(max_connections=12, keepalive_expiry=2)
+        transport = httpx.AsyncHTTPTransport(local_address=address, limits=limits)
         self.http = httpx.AsyncClient(base_url=base, transport=transport, timeout=TIMEOUT_S)
 
     async def ask(self, kind: str, method: str, url: str, status: int = 200, **what: Any) -> httpx.Response | None:
