@@ -16,10 +16,12 @@ from ui.tabs.duplicates import duplicates_tab
 from ui.tabs.library import library_tab
 from ui.tabs.look import LookTab, look_tab
 from ui.tabs.map import map_tab
-from ui.tabs.shared import LATEST, QUICK, WORK, html, script, value
+from ui.tabs.shared import QUICK, html, script, value
 from ui.tabs.stages import stages_tab
 from ui.tabs.why import WhyTab, why_tab
 
+# For theme.py, which shows the page from then on, and for address.js.
+LOADED = "() => { document.documentElement.classList.add('rc-loaded'); dispatchEvent(new Event('rc-loaded')); }"
 CACHE_S = 3600  # what people upload is deleted after an hour, and when the server ends
 SESSIONS = (
     200  # visits that are remembered, the last used ones: Gradio never forgets one, which takes a quarter MB and more
@@ -52,8 +54,8 @@ def build_page(context: PageContext) -> gr.Blocks:
         with tab["library"]:
             timer = library_tab(context, tab["library"])
         page.load(machine, outputs=header, show_progress="hidden", api_visibility="private")
-        for name in ("keys.js", "paste.js"):
-            page.load(None, js=script(name))
+        for javascript in (script("keys.js"), script("paste.js"), LOADED):
+            page.load(None, js=javascript)
         _follow_address(address, tabs, tab, looks)
         _follow_choices(
             context, tabs, looks, pairs, [*pairs.choosers, *maps.choosers, *atlas.choosers, *groups.choosers]
@@ -69,7 +71,7 @@ def _follow_address(address: gr.HTML, tabs: gr.Tabs, tab: dict[str, gr.Tab], loo
     def visit(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
         return looks.events.visit(ask, trail, event) | {tabs: gr.Tabs(selected=tab_of(value(event, "address")))}
 
-    address.visit(visit, [looks.ask, looks.trail], [*looks.outputs, tabs], **LATEST)
+    address.visit(visit, [looks.ask, looks.trail], [*looks.outputs, tabs], **looks.latest)
     for name, one in tab.items():
         one.select(partial(looks.events.address_in, name), looks.ask, address, **QUICK)
     tab["look"].select(looks.events.hint, looks.ask, looks.found, **QUICK)
@@ -94,8 +96,8 @@ def _follow_choices(
         return markup.problem(refused), gr.skip() if refused else gr.Tabs(selected="library")
 
     view, outputs = [looks.ask, looks.trail], [*looks.outputs, tabs]
-    looks.found.sample(sample, None, [looks.events.at.trouble, tabs], **WORK)
+    looks.found.sample(sample, None, [looks.events.at.trouble, tabs], **looks.latest)
     for chooser in choosers:
-        chooser.choose(choose, view, outputs, **LATEST)
-    looks.found.stages(stages, view, outputs, **LATEST)
-    looks.found.why(why, looks.picture, [*pairs.outputs, tabs], **LATEST)
+        chooser.choose(choose, view, outputs, **looks.latest)
+    looks.found.stages(stages, view, outputs, **looks.latest)
+    looks.found.why(why, looks.picture, [*pairs.outputs, tabs], **looks.latest)

@@ -31,7 +31,7 @@ from ui.handlers import model_name
 from ui.page import build_page
 from ui.page_routes import PageRoutes
 from ui.password import hashed, kept
-from ui.theme import STYLES, theme
+from ui.theme import HEAD, STYLES, theme
 
 UPLOAD_BYTES = 128 << 20  # of one upload; scans and panoramas are well below
 KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
@@ -78,7 +78,7 @@ def build_app(
     add_api(app, context)
     page = build_page(context)
     gr.mount_gradio_app(
-        app, page, path="/", theme=theme(), css_paths=STYLES, footer_links=[], run_history=False, ssr_mode=False,
+        app, page, path="/", theme=theme(), css_paths=STYLES, head=HEAD, footer_links=[], run_history=False, ssr_mode=False,
         pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=UPLOAD_BYTES, show_error=True,
         blocked_paths=[str(library.folder)],
     )  # fmt: skip

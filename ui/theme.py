@@ -7,6 +7,14 @@ from pathlib import Path
 import gradio as gr
 
 STYLES = [Path(__file__).with_name("style.css"), *sorted((Path(__file__).parent / "tabs").glob("*.css"))]
+# Gradio puts the page together piece by piece, and brings the style sheets last: it shows when it is whole (page.py says when),
+# or after three seconds as it is then.
+HEAD = """<style>
+.gradio-container { width: 100% !important; max-width: 1320px !important; margin: 0 auto !important; padding: 0 !important; }
+.gradio-container { visibility: hidden; animation: rc-show 0s 3s forwards; }
+.rc-loaded .gradio-container { visibility: visible; animation: none; }
+@keyframes rc-show { to { visibility: visible; } }
+</style>"""
 
 # Plum, the middle of the maps' own ramp.
 PLUM = gr.themes.Color(

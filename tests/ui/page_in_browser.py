@@ -42,6 +42,11 @@ class Watched:
         self.page.goto(address)
         expect(self.page.locator("#neighbours h2")).to_be_visible()
 
+    def go(self, address: str) -> None:
+        """To another address, once the answers that are under way have come: Gradio complains of those that it loses."""
+        self.page.wait_for_timeout(1000)
+        self.page.goto(address)
+
     def upload(self, file: Path) -> None:
         self.page.set_input_files("#query input[type=file]", file)
 

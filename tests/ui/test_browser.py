@@ -69,15 +69,16 @@ def test_a_view_is_its_address_and_back_goes_back(watched: Watched, server: str,
     page.wait_for_url(f"**/?photo={coffee}&like=pattern")
     page.go_back()
     expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
-    page.reload()
+    watched.go(page.url)
     expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
     expect(page.get_by_role("radio", name="Pattern")).to_be_checked()
 
-    page.goto(f"{server}/?photo={coffee}&tab=stages")
+    watched.go(f"{server}/?photo={coffee}&tab=stages")
     expect(page.get_by_role("tab", name="Stages")).to_have_attribute("aria-selected", "true")
-    page.goto(f"{server}/?photo=999999")
+    expect(page.locator("#stage-overview")).to_contain_text("coffee.jpg")
+    watched.go(f"{server}/?photo=999999")
     expect(page.locator("#look-problem")).to_contain_text("no photo with the number 999999")
-    page.goto(f"{server}/?after=tomorrow")
+    watched.go(f"{server}/?after=tomorrow")
     expect(page.locator("#look-problem")).to_contain_text("'tomorrow' is no date")
 
 

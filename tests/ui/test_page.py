@@ -5,15 +5,15 @@ from ui.context import PageContext
 from ui.page import build_page
 
 
-def test_the_page_has_its_two_tabs_and_their_parts(library: Library):
+def test_the_page_has_its_tabs_and_their_parts(library: Library):
     page = build_page(PageContext.of(library))
     assert isinstance(page, gr.Blocks)
     parts = {part["props"].get("elem_id"): part for part in page.get_config_file()["components"]}
-    expected = ("query", "labels", "neighbours", "stages", "folders", "start", "stop", "job", "counts", "unreadable")
+    expected = ("query", "labels", "neighbours", "stages", "folders", "start", "pause", "job", "counts", "unreadable")
     assert set(expected) <= set(parts)
     labels = [part["props"].get("label") for part in parts.values()]
     tabs = [part["props"].get("label") for part in page.get_config_file()["components"] if part["type"] == "tabitem"]
-    assert tabs == ["Look", "Library"]
+    assert tabs == ["Look", "Why", "Stages", "Map", "Duplicates", "Library"]
     assert "Your picture" in labels
     assert not page.analytics_enabled
 

@@ -1,4 +1,4 @@
-// The address bar follows the view, and the view follows the address: links, bookmarks, back and forward.
+// The address bar follows the view, and the view follows the address: links, bookmarks, back and forward. What is new comes into sight.
 let shown = location.search;
 let visiting = false;
 
@@ -8,14 +8,32 @@ const visit = () => {
   trigger("visit", { address: shown });
 };
 
+const changed = (before, after) => (name) => new URLSearchParams(before).get(name) !== new URLSearchParams(after).get(name);
+
+const bring = (id) => {
+  const element = document.getElementById(id);
+  if (element && element.getBoundingClientRect().top < 0) element.scrollIntoView({ block: "start" });
+};
+
 watch("value", () => {
   const address = element.querySelector("[data-address]")?.dataset.address ?? "";
-  // What an address meant, in the words of the page, is no new step; neither is the tab alone.
+  // What an address meant, in the words of the page, is no new step.
   const same = visiting || address === shown;
+  const other = changed(shown, address);
   visiting = false;
   shown = address;
   history[same ? "replaceState" : "pushState"](history.state, "", address || location.pathname);
+  if (["tab", "photo", "upload"].some(other)) bring("tabs");
+  else if (other("from")) bring("neighbours");
 });
 
 addEventListener("popstate", visit);
-if (location.search) visit();
+// What is sent before the page's own load event (page.py tells of it) may be lost.
+const first = () => {
+  visit();
+  setTimeout(() => visiting && visit(), 5000);
+};
+if (location.search) {
+  if (document.documentElement.classList.contains("rc-loaded")) first();
+  else addEventListener("rc-loaded", first, { once: true });
+}

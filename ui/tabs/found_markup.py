@@ -67,7 +67,7 @@ def _cards(pictures: Sequence[FoundPicture], has_picture: bool) -> list[str]:
         is_chance = picture.beyond_chance is False
         if is_chance and (number == 0 or pictures[number - 1].beyond_chance):
             cards.append(
-                '<li class="rc-line" role="note"><span>From here on: no more alike than unrelated photos are by chance</span></li>'
+                '<li class="rc-line"><span>From here on: no more alike than unrelated photos are by chance</span></li>'
             )
         cards.append(_card(picture, " rc-chance" if is_chance else "", has_picture))
     return cards

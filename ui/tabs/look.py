@@ -28,6 +28,7 @@ class LookTab:
     found: gr.HTML
     events: LookEvents
     outputs: list[Any]
+    latest: dict[str, Any]  # how events are sent that make it look at another picture
 
 
 def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
@@ -42,7 +43,9 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
             )  # fmt: skip
             trouble = html("", "look-problem")
             picks = live_html("", "picks", "weigh", "drop")
-            add = gr.UploadButton("Add another picture", file_types=PICTURES, elem_id="add", size="sm", visible=False)
+            add = gr.UploadButton(
+                "Add another picture", file_types=PICTURES, elem_id="add", size="sm", interactive=False
+            )
             labels = html(markup.labels(None), "labels")
             own = html("", "own-labels")
             with gr.Group(visible=False) as lesson:
@@ -66,7 +69,7 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
     events.at = at
     _listen(at, events)
     gr.on([teach.click, word.submit], events.teach, [picture, word], [word, taught, own], **QUICK)
-    return LookTab(ask, picture, trail, found, events, at.outputs)
+    return LookTab(ask, picture, trail, found, events, at.outputs, {**LATEST, "show_progress_on": [query]})
 
 
 def _controls(context: PageContext) -> dict[str, Any]:

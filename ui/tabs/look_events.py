@@ -205,7 +205,7 @@ class LookEvents:
         return {
             at.picture: picture,
             at.query: self._view(picture, result),
-            at.add: gr.UploadButton(visible=picture is not None),
+            at.add: gr.UploadButton(interactive=picture is not None),
             at.labels: look_markup.labels(result),
             at.own: "" if result is None else look_markup.own_labels(result.own),
             at.lesson: gr.Group(visible=isinstance(picture, int)),
