@@ -43,6 +43,12 @@ def test_a_search_by_uploads_photos_and_words(client: TestClient, cat: bytes, ph
         "/api/search", data={"photos": [coffee], "unlike_photos": [chelsea], "like": "colour", "count": 3}
     ).json()
     assert chelsea not in [picture["photo_id"] for picture in unlike["pictures"]]
+    both = {"photos": [chelsea, coffee], "count": 1}
+    for weights, name in (([1, 0.05], "chelsea-again.jpg"), ([0.05, 1], "coffee-again.jpg")):
+        found = client.post("/api/search", data=both | {"weights": weights}).json()
+        assert found["pictures"][0]["name"] == name
+    for weights in ([1], [1, 0], [1, "nan"]):
+        assert "a weight above zero" in refused(client.post("/api/search", data=both | {"weights": weights}), 422)
     weighed = client.post("/api/search", data={"photos": [chelsea], "stages": [1, 0, 0, 0]}).json()
     assert weighed["pictures"][0]["name"] == "chelsea-again.jpg"
     word = client.get("/api/words", params={"count": 1}).json()["words"][0]["word"]

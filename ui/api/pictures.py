@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -121,6 +122,10 @@ def _add_search(router: APIRouter, library: Library) -> None:
         files: Files = [],  # noqa: B006
         unlike_photos: Ids = [],  # noqa: B006
         unlike_files: Files = [],  # noqa: B006
+        weights: Annotated[
+            list[float],
+            Form(description="How much each counts, of photos and then of files; 1 each where none is given"),
+        ] = [],  # noqa: B006
         words: Annotated[list[str], Form(description="Labels or taught words that all must fit")] = [],  # noqa: B006
         like: Annotated[
             Literal["colour", "pattern", "parts", "subject"] | None, Form(description="Kind of alike")
@@ -138,8 +143,13 @@ def _add_search(router: APIRouter, library: Library) -> None:
         if files or unlike_files:
             must_see(library)
         with uploaded(files, unlike_files) as [plus, minus]:
-            picks = [Pick(one, sign) for sign, ids in ((1.0, photos), (-1.0, unlike_photos)) for one in ids]
-            picks += [Pick(one.path, sign) for sign, ones in ((1.0, plus), (-1.0, minus)) for one in ones]
+            liked: list[int | str] = [*photos, *(one.path for one in plus)]
+            if len(weights or liked) != len(liked) or not all(0 < weight < math.inf for weight in weights):
+                raise Refused(
+                    422, f"Give a weight above zero for each of the {len(liked)} pictures to be like, or none."
+                )
+            picks = [Pick(one, weight) for one, weight in zip(liked, weights or [1.0] * len(liked), strict=True)]
+            picks += [Pick(one, -1.0) for one in unlike_photos] + [Pick(one.path, -1.0) for one in minus]
             ask = Ask(
                 picks, words, like, stages, folder, _moment("after", after), _moment("before", before), camera, start, count
             )  # fmt: skip
