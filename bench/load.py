@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -75,7 +75,7 @@ class Watch:
                 memory += child.memory_info().rss
             except psutil.NoSuchProcess:
                 continue  # it was exchanged for another
-        files = sum(size(path) for path in self.temporary.rglob("*"))
+        files = size_below(self.temporary)
         return Sample(
             time.monotonic() - self.started, self.process.memory_info().rss / MB, memory / MB,
             self.process.num_fds(), self.process.num_threads(), files / MB,
@@ -194,12 +194,14 @@ def growth(samples: Sequence[Sample]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def size(path: Path) -> int:
-    """Bytes of a file; 0 where it is gone, or is none."""
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0
+def size_below(folder: Path) -> int:
+    """Bytes of the files in a folder and below; what goes meanwhile counts as gone."""
+    total = 0
+    for place, _, names in os.walk(folder):  # which passes over folders that are gone
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
+    return total
 
 
 def photographs(folder: Path) -> list[bytes]:
@@ -266,7 +268,10 @@ def main(library: Path | None, clients: int, seconds: float, pause: float, photo
 async def _watched(watch: Watch, loaded: Any) -> Record:
     looking = asyncio.create_task(watch.work())
     try:
-        return await loaded
+        record = await loaded
+        if looking.done():
+            looking.result()  # raises what ended it: half a run's memory is none
+        return record
     finally:
         looking.cancel()
 
