@@ -43,7 +43,7 @@ class Visit:
 def address_of(visit: Visit, uploads: Path) -> str:
     """The address, from its question mark on; empty for the page as it first opens."""
     pairs = list(_pairs(visit, uploads))
-    return "?" + urlencode(pairs, safe=":/,", errors="surrogateescape") if pairs else ""
+    return "?" + urlencode(pairs, safe=":/,", errors="replace") if pairs else ""
 
 
 def visit_of(address: str, uploads: Path) -> Visit:
@@ -51,7 +51,7 @@ def visit_of(address: str, uploads: Path) -> Visit:
     if len(address) > LONGEST:
         raise BadAddress(f"This address is longer than {LONGEST:,} characters.")
     fields: dict[str, list[str]] = {}
-    for name, value in parse_qsl(address.removeprefix("?"), errors="surrogateescape"):
+    for name, value in parse_qsl(address.removeprefix("?"), errors="replace"):
         fields.setdefault(name, []).append(value)
     first = {name: values[0] for name, values in fields.items()}
     pictures = [_pick(value, _photo) for value in fields.get("photo", ())]
@@ -95,7 +95,9 @@ def shown_moment(when: datetime | None) -> str:
     """A moment as it is typed: a day alone where it begins at midnight."""
     if when is None:
         return ""
-    return when.strftime("%Y-%m-%d" if (when.hour, when.minute, when.second) == (0, 0, 0) else "%Y-%m-%d %H:%M:%S")
+    if (when.hour, when.minute, when.second) == (0, 0, 0):
+        return when.date().isoformat()
+    return when.isoformat(" ", "seconds")
 
 
 def _pairs(visit: Visit, uploads: Path) -> Iterator[tuple[str, str]]:
@@ -131,11 +133,19 @@ def _photo(text: str) -> int:
 
 def _upload(uploads: Path, name: str) -> str:
     path = Path(os.path.normpath(uploads / name))
-    if "\0" in name or not path.is_relative_to(uploads) or not path.resolve().is_relative_to(uploads.resolve()):
+    if "\0" in name or not path.is_relative_to(uploads) or not _is_inside(path, uploads):
         raise BadAddress("An address may name only pictures of the library and uploads.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # which a name that no disk can have is not, either
         raise BadAddress("The picture that was uploaded for this view is not kept any more: upload it again.")
     return str(path)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder with all links followed."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (ValueError, OSError, RuntimeError):  # no text, a name too long, a circle of links
+        return False
 
 
 def _whole(name: str, text: str, most: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from index.library import Library
 from regconv.images import looks_like_image
-from ui.handlers import READ_ONLY
+from ui.handlers import READ_ONLY, is_text
 
 SHOWN = 500  # folders of one folder
 LOOKED_AT = 20_000  # entries of one folder: a listing must not take long
@@ -64,9 +64,10 @@ def with_folder(text: str, path: str) -> str:
 
 
 def _is_shown(entry: os.DirEntry[str]) -> bool:
-    """Hidden folders are left out, and names that are no text: no page could send them back."""
+    """Hidden folders are left out, and names that are no line of text: no page could send them back."""
     try:
-        return entry.is_dir() and not entry.name.startswith(".") and entry.name.isprintable()
+        is_line = is_text(entry.name) and len(entry.name.splitlines()) == 1
+        return entry.is_dir() and not entry.name.startswith(".") and is_line
     except OSError:
         return False
 

@@ -91,6 +91,11 @@ def model_name(library: Library) -> str:
     return os.path.basename(library.model) if os.path.isabs(library.model) else library.model
 
 
+def is_text(name: str) -> bool:
+    """Whether a page can be sent this name: one of a file or folder that is not UTF-8 carries surrogates."""
+    return name.encode("utf-8", "replace").decode() == name
+
+
 def refusal(error: Exception) -> str:
     """Why something could not be done, in words: pages show no paths of the computer."""
     if isinstance(error, UnreadableImage):

@@ -132,8 +132,9 @@ def _problem_with(folder: str) -> str | None:
     path = Path(folder)
     if not path.is_absolute():
         return f"{folder}: give the full path, from / or ~ on."
-    if path.is_file():
+    # Not Path's own questions, which raise where a name is too long.
+    if os.path.isfile(path):
         return f"{folder} is a file; give the folder that it is in."
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return f"{folder}: there is no such folder on the computer that runs RegConv."
     return None if os.access(path, os.R_OK | os.X_OK) else f"{folder} may not be read by RegConv."

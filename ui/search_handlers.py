@@ -26,7 +26,7 @@ from index.search import (
 from index.word_search import find_named
 from index.words import named, synonyms
 from regconv.errors import RegconvError
-from ui.handlers import refusal
+from ui.handlers import is_text, refusal
 
 PAGE = 24  # pictures of an answer
 COPIES = 4  # photos of one content that are expected: more are asked for where there are more
@@ -97,8 +97,11 @@ def words(library: Library, start: str = "", limit: int = 50) -> list[tuple[str,
 
 
 def folders(library: Library, limit: int = 500) -> list[tuple[str, int]]:
-    """(folder, how many photos lie in it or below): the first so many, as a tree is read."""
-    return folders_of(library.follow())[:limit]
+    """(folder, how many photos lie in it or below): the first so many, as a tree is read.
+
+    Names that are no text are left out: no page could send them back.
+    """
+    return [one for one in folders_of(library.follow()) if is_text(one[0])][:limit]
 
 
 def cameras(library: Library, limit: int = 100) -> list[tuple[str, int]]:

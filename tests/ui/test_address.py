@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.address import BadAddress, Visit, address_of, visit_of
+from ui.address import BadAddress, Visit, address_of, moment, shown_moment, visit_of
 from ui.search_handlers import PAGE, Ask, Pick
 
 NOWHERE = Path("/nowhere/at/all")
@@ -82,6 +82,25 @@ def test_no_other_file_can_be_named(tmp_path: Path, name: str) -> None:
 def test_what_cannot_be_is_said(address: str, words: str) -> None:
     with pytest.raises(BadAddress, match=words):
         visit_of(address, NOWHERE)
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300, "a/" * 2500, "%ff", "\ud800"], ids=["long", "deep", "no text", "half a sign"]
+)
+def test_an_upload_that_no_disk_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadAddress, match="not kept any more|may name only"):
+        visit_of(f"?upload={name}", tmp_path)
+
+
+def test_what_an_address_says_can_be_sent_to_a_page() -> None:
+    ask = visit_of("?folder=/%ff&word=%ed%a0%80", NOWHERE).ask
+    assert f"{ask.folder}{ask.words}".encode()
+    assert address_of(Visit(Ask(words=("\udcff",))), NOWHERE) == "?word=%3F"
+
+
+def test_an_early_year_can_be_typed_again() -> None:
+    when = visit_of("?after=0033", NOWHERE).ask.after
+    assert moment("after", shown_moment(when)) == when == datetime(33, 1, 1)
 
 
 def test_unknown_fields_and_tabs_are_left_alone() -> None:

@@ -102,3 +102,9 @@ def test_the_table_is_saved_with_the_names_bytes():
     assert encoded is not None
     assert base64.b64decode(encoded[1]) == b"may go\r\n/B\xfcr.jpg\r\n"
     assert "1 file<" in source
+
+
+def test_photos_without_thumbnails_are_told_in_the_words_of_the_page():
+    source = markup.searching(SearchView(False, without_thumbnail=1))
+    assert "no thumbnail: 1 photo." in source
+    assert "doctor" not in source

@@ -34,6 +34,13 @@ def test_folders_are_listed_by_name_with_the_way_up(library: Library, place: Pat
     assert folder_view(library, "/").above == [("/", "/")]
 
 
+@pytest.mark.parametrize("name", ["猫\u3000犬", "a\u00a0b", "\U0001f469\u200d\U0001f467"])
+def test_any_line_of_text_is_a_folder(library: Library, tmp_path: Path, name: str):
+    (tmp_path / name).mkdir()
+    (tmp_path / "two\nlines").mkdir()
+    assert [folder for folder, _ in folder_view(library, str(tmp_path)).folders] == [name]
+
+
 def test_no_path_is_the_home_folder(library: Library, place: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(place))
     assert folder_view(library).path == str(place)

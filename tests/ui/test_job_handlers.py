@@ -39,6 +39,7 @@ def test_bad_folders_are_refused_by_name(library: Library, photo_folder: Path, t
     assert lines[0].startswith(f"{tmp_path / 'missing'}: there is no such folder")
     assert lines[1].startswith("relative: give the full path")
     assert "is a file" in lines[2]
+    assert "there is no such folder" in str(start_job(runner, "/" + "x" * 300))
 
 
 def test_a_job_runs_and_a_second_one_is_refused(empty_library: Library, photo_folder: Path):

@@ -21,10 +21,11 @@ from index.library import Library
 from index.progress import step
 from index.teach import teach
 from storage.records import Filter
+from ui.api.map import MapAnswer
 from ui.api.routes import add_api
 from ui.context import PageContext
 from ui.handlers import EMPTY_LIBRARY
-from ui.map_handlers import COLOURS, EDGE, MapDrawing, MapView
+from ui.map_handlers import COLOURS, EDGE, Colouring, MapDrawing, MapPoints, MapView
 from ui.tabs.map_markup import PLOTLY
 
 PATIENCE_S = 60
@@ -64,6 +65,13 @@ def test_a_map_is_drawn_kept_and_found_again_with_everything_that_the_page_shows
         assert record is not None
         assert Path(record.path).name == name
         assert drawing.photo_on_it(photo_id) == photo_id
+
+
+def test_names_that_are_no_text_can_be_sent() -> None:
+    points = MapPoints("1", [7], ["B\udce4r.jpg"], [0], [0], [Colouring("Folder", ["B\udce4ren"], [0])])
+    answer = json.loads(MapAnswer.model_validate(points, from_attributes=True).model_dump_json())
+    assert answer["names"] == ["B?r.jpg"]
+    assert answer["colourings"][0]["groups"] == ["B?ren"]
 
 
 def test_points_are_grouped_by_label_word_and_folder(copied: Library) -> None:

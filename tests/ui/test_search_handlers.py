@@ -11,7 +11,7 @@ from PIL import Image
 
 from index.job import index_folder
 from index.library import Library
-from ui.search_handlers import Ask, Pick, search, words
+from ui.search_handlers import Ask, Pick, folders, search, words
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +125,9 @@ def test_a_file_that_cannot_be_read_is_named_without_its_folders(crowd: Library,
 def test_nothing_found_says_why(crowd: Library, empty_library: Library, photo_folder: Path) -> None:
     assert "none with folder" in (search(crowd, Ask([Pick(1)], folder="/nowhere")).hint or "")
     assert "empty" in (search(empty_library, Ask([Pick(str(photo_folder / "moon.jpg"))])).hint or "")
+
+
+def test_folders_whose_names_are_no_text_are_not_offered(crowd: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [("/猫", 2), ("/B\udce4ren", 1), ("/z", 1)]
+    monkeypatch.setattr("ui.search_handlers.folders_of", lambda library: known)
+    assert folders(crowd, 2) == [("/猫", 2), ("/z", 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from ui.api.models import Name, PhotoId
+from ui.api.models import Name, OfDisk, PhotoId
 
 
 class JobStart(BaseModel):
@@ -22,7 +22,7 @@ class JobStart(BaseModel):
 class SkippedFolder(BaseModel):
     """A folder that a run left as it was."""
 
-    folder: str = Field(description="Its name", examples=["Pictures"])
+    folder: OfDisk = Field(description="Its name", examples=["Pictures"])
     reason: str = Field(description="Why", examples=["may not be read"])
 
 
@@ -37,7 +37,7 @@ class JobAnswer(BaseModel):
     headline: str = Field(description="The state in words", examples=["The last run is complete"])
     share: float | None = Field(description="Of the work, 0 to 1; null while nobody knows", examples=[0.5])
     facts: list[str] = Field(description="Numbers in words", examples=[["154 photos seen", "154 new"]])
-    current: str | None = Field(description="Name of the file last dealt with", examples=["cat.jpg"])
+    current: OfDisk | None = Field(description="Name of the file last dealt with", examples=["cat.jpg"])
     failed: int = Field(description="Files that this run could not read", examples=[0])
     can_resume: bool = Field(description="Whether it was paused or killed, and can be gone on with", examples=[False])
     skipped: list[SkippedFolder] = Field(description="Folders that were left as they were")

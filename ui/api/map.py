@@ -11,7 +11,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from ui.api.models import Name, PhotoId
+from ui.api.models import Name, OfDisk, PhotoId
 from ui.api.route import PlainRoute, Refused, WorkRoute, refusals
 from ui.api.uploads import in_words
 from ui.map_handlers import EDGE, MapDrawing
@@ -37,7 +37,7 @@ class MapColours(BaseModel):
     """One way to group the points."""
 
     name: str = Field(description="What by", examples=["Label"])
-    groups: list[str] = Field(description="The largest groups, the largest first", examples=[["cat", "rocket"]])
+    groups: list[OfDisk] = Field(description="The largest groups, the largest first", examples=[["cat", "rocket"]])
     of: list[int] = Field(
         description="Each point's group, counted from 0; one more than there are: another", examples=[[0, 2]]
     )

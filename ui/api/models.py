@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+
+def _sendable(words: str) -> str:
+    # A file name that is not UTF-8 carries surrogates, which no response can be encoded with.
+    return words.encode("utf-8", "replace").decode()
+
+
+OfDisk = Annotated[str, AfterValidator(_sendable)]  # a name as the disk has it
 PhotoId = Annotated[int, Field(description="Number of a photo; /photos/{photo_id} serves it", examples=[7])]
-Name = Annotated[str, Field(description="The file's name, without its folders", examples=["cat.jpg"])]
+Name = Annotated[OfDisk, Field(description="The file's name, without its folders", examples=["cat.jpg"])]
 Score = Annotated[float, Field(description="Cosine of the two pictures' vectors, -1 to 1", examples=[0.8731])]
 Numbers = Annotated[list[int], Field(description="Numbers of photos", examples=[[7, 9]])]
 

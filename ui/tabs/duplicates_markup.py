@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ui.duplicate_handlers import SearchView
 from ui.duplicate_review import VERDICT_WORDS, MadeDecision, PhotoFacts, Review
+from ui.job_words import photos
 from ui.markup import about, empty, problem, text
 
 KINDS = {  # as a person would say it, and what it means
@@ -33,7 +34,8 @@ def searching(view: SearchView) -> str:
             f'<progress aria-label="{text(words)}" max="1"{value}></progress></div>'
         )
     missing = view.without_thumbnail
-    left_out = f"{missing:,} photos have no thumbnail and were not compared: doctor --mend makes it." if missing else ""
+    makes = "In the Library tab “Check the library” finds them, and “Mend” makes them."
+    left_out = f"Not compared, as they have no thumbnail: {photos(missing)}. {makes}" if missing else ""
     return problem(view.problem) + (about(left_out) if left_out else "")
 
 
