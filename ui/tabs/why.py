@@ -16,6 +16,7 @@ from ui.tabs.shared import LATEST, WORK, live_html, number, script
 
 # The pictures are not looked at again for these: they take milliseconds, but wait for their turn all the same.
 LIGHT: dict[str, Any] = {**LATEST, "show_progress": "hidden"}
+A_FEW = 12  # photos that are looked for, to say whether there are any
 SHOW = "show => { document.getElementById('why-pair').dataset.show = show; }"
 SHOWN = "() => document.dispatchEvent(new CustomEvent('rc-why-shown', {{ detail: '{}' }}))"
 
@@ -115,8 +116,8 @@ class _Events:
         return gr.skip() if shown is None or shown.pair is None else self._of_shown(shown, shown.pair, None)
 
     def nothing(self) -> str:
-        numbers = self.library.catalog.counts(self.library.space_id)
-        return markup.pair(None) if numbers["embedded"] else markup.no_photos(handlers.EMPTY_LIBRARY)
+        has_photos = handlers.photos_to_try(self.library, A_FEW)
+        return markup.pair(None) if has_photos else markup.no_photos(handlers.EMPTY_LIBRARY)
 
     def _of_shown(self, shown: _Shown, pair: Pair, cell: pair_handlers.Place | None) -> str:
         result: PairResult = pair_handlers.part_of(self.library, self.kept, pair, shown.part, cell)
