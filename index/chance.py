@@ -40,6 +40,7 @@ PAIRS_A_CLAIM = 200  # pairs beyond it that "1 in N" needs
 COPY = 0.999  # a cosine of the pooled part above this: the same picture, saved again
 GROWN = 0.25  # the share by which a library changes before its scores are weighed anew
 KEPT = 8  # weightings whose chances the catalogue keeps
+REMEMBERED = 64  # and this process: a person's own mix may be any
 BLOCK = 512
 TOO_FEW = "the library has too few pairs of photos to say how rare this is"
 
@@ -127,7 +128,7 @@ def chance_of(library: Library, weights: Mapping[str, float] | None = None) -> C
     key = _key(weights, indexes)
     with _lock:
         known = _known.setdefault(library.opened, {})
-        chance = known.get(key)
+        chance = known.pop(key, None)
         if chance is None or chance.is_outgrown(count):
             chance = _kept(library, key)
         if chance is None or chance.is_outgrown(count):
@@ -140,6 +141,8 @@ def chance_of(library: Library, weights: Mapping[str, float] | None = None) -> C
                 _keep(library, key, chance)
         if chance is not None:
             known[key] = chance
+            if len(known) > REMEMBERED:
+                del known[next(iter(known))]  # that was asked for longest ago
     return chance
 
 
