@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
+from index.search import LIKE
 from ui.filter_options import FORMATS
 from ui.search_handlers import PAGE, Ask, Pick
 
@@ -62,7 +63,7 @@ def visit_of(address: str, uploads: Path) -> Visit:
     ask = Ask(
         tuple(pictures),
         tuple(fields.get("word", ()))[:WORDS],
-        first.get("like"),
+        None if first.get("like") == LIKE[-1] else first.get("like"),  # what is asked for anyway
         tuple(_number("mix", one) for one in first["mix"].split(",")) if "mix" in first else (),
         first.get("folder"),
         moment("after", first.get("after")),

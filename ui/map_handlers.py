@@ -76,11 +76,13 @@ class MapDrawing:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin to draw; nothing where that is at work already."""
+        """Begin to draw; nothing where that is at work already, or where it is drawn and nothing can have changed."""
+        library = self.library.follow()
+        if library.catalog.is_read_only and self._map_of(library) is not None:
+            return  # anybody could keep a demo's computer busy
         with self._lock:
             if self._running:
                 return
-            library = self.library.follow()
             self._running, self._percent, self._problem = True, 0, None
             self._tried.add(library.space_id)
             self._stop.clear()

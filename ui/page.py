@@ -68,10 +68,12 @@ def build_page(context: PageContext) -> gr.Blocks:
 def _follow_address(address: gr.HTML, tabs: gr.Tabs, tab: dict[str, gr.Tab], looks: LookTab) -> None:
     """The address says which query and which tab are shown, and brings them back."""
 
-    def visit(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
-        return looks.events.visit(ask, trail, event) | {tabs: gr.Tabs(selected=tab_of(value(event, "address")))}
+    def visit(event: gr.EventData, ask: Ask, trail: list[Any], picture: str | int | None) -> dict[Any, Any]:
+        shown = looks.events.visit(event, ask, trail, picture)
+        tab = "look" if shown.get(looks.events.at.trouble) else tab_of(value(event, "address"))
+        return shown | {tabs: gr.Tabs(selected=tab)}
 
-    address.visit(visit, [looks.ask, looks.trail], [*looks.outputs, tabs], **looks.latest)
+    address.visit(visit, looks.view[:3], [*looks.outputs, tabs], **looks.latest)
     for name, one in tab.items():
         one.select(partial(looks.events.address_in, name), looks.ask, address, **QUICK)
     tab["look"].select(looks.events.hint, looks.ask, looks.found, **QUICK)
@@ -82,11 +84,11 @@ def _follow_choices(
 ) -> None:
     """A photo that is clicked anywhere becomes the query; Look's own buttons lead to the other tabs."""
 
-    def choose(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
-        return looks.events.choose(ask, trail, event) | {tabs: gr.Tabs(selected="look")}
+    def choose(event: gr.EventData, *view: Any) -> dict[Any, Any]:
+        return looks.events.choose(event, *view) | {tabs: gr.Tabs(selected="look")}
 
-    def stages(ask: Ask, trail: list[Any], event: gr.EventData) -> dict[Any, Any]:
-        return looks.events.choose(ask, trail, event) | {tabs: gr.Tabs(selected="stages")}
+    def stages(event: gr.EventData, *view: Any) -> dict[Any, Any]:
+        return looks.events.choose(event, *view) | {tabs: gr.Tabs(selected="stages")}
 
     def why(picture: str | int | None, event: gr.EventData) -> list[Any]:
         return [*pairs.events.choose(picture, event), gr.Tabs(selected="why")]
@@ -95,7 +97,7 @@ def _follow_choices(
         refused = job_handlers.start_sample(context.runner)
         return markup.problem(refused), gr.skip() if refused else gr.Tabs(selected="library")
 
-    view, outputs = [looks.ask, looks.trail], [*looks.outputs, tabs]
+    view, outputs = looks.view, [*looks.outputs, tabs]
     looks.found.sample(sample, None, [looks.events.at.trouble, tabs], **looks.latest)
     for chooser in choosers:
         chooser.choose(choose, view, outputs, **looks.latest)

@@ -19,7 +19,7 @@ asks = st.builds(
     Ask,
     pictures=st.lists(st.builds(Pick, st.integers(1, 2**63 - 1), weights), max_size=4).map(tuple),
     words=st.lists(texts, max_size=3).map(tuple),
-    like=st.none() | texts,
+    like=st.none() | texts.filter(lambda kind: kind != "subject"),
     stages=st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=4).map(tuple),
     folder=st.none() | texts,
     after=st.none() | st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)).map(lambda when: when.replace(microsecond=0)),
@@ -101,6 +101,10 @@ def test_what_an_address_says_can_be_sent_to_a_page() -> None:
 def test_an_early_year_can_be_typed_again() -> None:
     when = visit_of("?after=0033", NOWHERE).ask.after
     assert moment("after", shown_moment(when)) == when == datetime(33, 1, 1)
+
+
+def test_the_kind_that_is_asked_for_anyway_need_not_be_said() -> None:
+    assert visit_of("?photo=3&like=subject", NOWHERE) == Visit(Ask((Pick(3),)))
 
 
 def test_unknown_fields_and_tabs_are_left_alone() -> None:

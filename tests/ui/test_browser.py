@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -78,11 +79,18 @@ def test_a_view_is_its_address_and_back_goes_back(watched: Watched, server: str,
     expect(page.locator("#stage-overview")).to_contain_text("coffee.jpg")
     watched.go(f"{server}/?photo=999999")
     expect(page.locator("#look-problem")).to_contain_text("no photo with the number 999999")
-    watched.go(f"{server}/?after=tomorrow")
+    watched.go(f"{server}/?photo={coffee}&mix=5,1,1,1")
+    expect(heading).to_have_text("Photos like coffee.jpg")
+    page.get_by_role("radio", name="Parts").check()
+    page.wait_for_url("**like=parts")
+    watched.go(f"{server}/?after=tomorrow&tab=map")
+    expect(page.get_by_role("tab", name="Look")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#look-problem")).to_contain_text("'tomorrow' is no date")
 
 
-def test_a_query_grows_narrows_and_is_weighed(watched: Watched, server: str, photo_ids: dict[str, int]):
+def test_a_query_grows_narrows_and_is_weighed(
+    watched: Watched, server: str, photo_ids: dict[str, int], photo_folder: Path
+):
     page = watched.page
     watched.open(f"{server}/?photo={photo_ids['coffee.jpg']}")
     heading, names = page.locator("#neighbours h2"), page.locator("#neighbours .rc-name")
@@ -97,6 +105,15 @@ def test_a_query_grows_narrows_and_is_weighed(watched: Watched, server: str, pho
     page.wait_for_url("**:2&photo=**")
     assert names.all_inner_texts() != before
 
+    with page.expect_file_chooser() as chooser:
+        page.locator("#add").click()
+    chooser.value.set_files(photo_folder / "moon-again.jpg")
+    expect(page.locator("#picks .rc-name")).to_have_text(
+        ["coffee.jpg", re.compile("."), re.compile("."), "moon-again.jpg"]
+    )
+    page.locator("#picks button").last.click()
+    expect(page.locator("#picks output")).to_have_count(3)
+
     page.get_by_role("radio", name="My own mix").check()
     expect(page.locator(".rc-mix")).to_be_visible()
     page.wait_for_url("**mix=1,1,1,1")
@@ -108,6 +125,14 @@ def test_a_query_grows_narrows_and_is_weighed(watched: Watched, server: str, pho
     page.keyboard.press("Enter")
     expect(page.locator("#look-problem")).to_contain_text("'soon' is no date")
     page.locator("#after textarea, #after input").fill("")
+    page.keyboard.press("Enter")
+    expect(names.first).to_be_visible()
+    # what was typed just now counts for what is clicked next
+    page.locator("#before textarea, #before input").fill("1999")
+    page.locator("#neighbours .rc-photo").nth(1).click()
+    page.wait_for_url("**before=1999*")
+    expect(page.locator("#neighbours .rc-empty")).to_contain_text("No photo was found")
+    page.locator("#before textarea, #before input").fill("")
     page.keyboard.press("Enter")
     expect(names.first).to_be_visible()
     page.locator("#words input").fill("no such thing")

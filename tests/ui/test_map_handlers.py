@@ -177,9 +177,12 @@ def test_where_nothing_can_be_written_the_map_is_only_remembered(
     copied: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(copied.catalog), "is_read_only", property(lambda _: True))
-    view = finished(copied).view()
+    drawing = finished(copied)
+    view = drawing.view()
     assert (view.shown, view.problem) == (14, None)
     assert list(copied.cache.glob("map-*")) == []
+    drawing.start()
+    assert not drawing.view().running, "once is enough where nothing can change"
 
 
 def test_a_full_disk_leaves_the_map_in_memory_and_says_so(copied: Library, monkeypatch: pytest.MonkeyPatch) -> None:

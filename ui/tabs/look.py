@@ -10,8 +10,8 @@ import gradio as gr
 from ui.context import PageContext
 from ui.search_handlers import Ask
 from ui.tabs import look_markup as markup
-from ui.tabs.look_events import DIAL, MIX, LookEvents
-from ui.tabs.look_parts import LookParts
+from ui.tabs.look_events import LookEvents
+from ui.tabs.look_parts import DIAL, MIX, LookParts
 from ui.tabs.shared import LATEST, QUICK, WORK, html, live_html
 
 PICTURES = ["image"]  # what the fields for pictures take: the server finds out what a file really is
@@ -24,7 +24,7 @@ class LookTab:
 
     ask: gr.State
     picture: gr.State
-    trail: gr.State
+    view: list[Any]  # what its events are told
     found: gr.HTML
     events: LookEvents
     outputs: list[Any]
@@ -69,7 +69,15 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
     events.at = at
     _listen(at, events)
     gr.on([teach.click, word.submit], events.teach, [picture, word], [word, taught, own], **QUICK)
-    return LookTab(ask, picture, trail, found, events, at.outputs, {**LATEST, "show_progress_on": [query]})
+    return LookTab(
+        ask,
+        picture,
+        [ask, trail, picture, *at.controls],
+        found,
+        events,
+        at.outputs,
+        {**LATEST, "show_progress_on": [query]},
+    )
 
 
 def _controls(context: PageContext) -> dict[str, Any]:
@@ -100,7 +108,7 @@ def _controls(context: PageContext) -> dict[str, Any]:
 def _listen(at: LookParts, events: LookEvents) -> None:
     looks: dict[str, Any] = {**WORK, "show_progress_on": [at.query]}
     latest: dict[str, Any] = {**LATEST, "show_progress_on": [at.query]}
-    view, outputs = [at.ask, at.trail], at.outputs
+    view, outputs = [at.ask, at.trail, at.picture, *at.controls], at.outputs
     at.query.input(events.upload, [at.query, *view], outputs, preprocess=False, **looks)
     at.query.clear(events.cleared, view, outputs, **QUICK)
     at.add.upload(events.add_upload, [at.add, *view], outputs, preprocess=False, **looks)
@@ -111,7 +119,7 @@ def _listen(at: LookParts, events: LookEvents) -> None:
     at.found.say(events.say, view, outputs, **latest)
     at.picks.weigh(events.weigh, view, outputs, **latest)
     at.picks.drop(events.drop, view, outputs, **latest)
-    at.steps.visit(events.visit, view, outputs, **latest)
+    at.steps.visit(events.visit, view[:3], outputs, **latest)
     changed = [
         at.words.change,
         at.folder.input,
@@ -123,7 +131,7 @@ def _listen(at: LookParts, events: LookEvents) -> None:
     ]
     gr.on(
         [at.dial.input, *changed, *(slider.release for slider in at.mix)],
-        events.narrow, [*view, at.dial, at.words, at.folder, at.camera, at.after, at.before, *at.mix], outputs, **latest,
+        events.narrow, view, outputs, **latest,
     )  # fmt: skip
     at.words.focus(events.word_choices, None, at.words, **QUICK)
     at.filters.expand(events.filter_choices, None, [at.folder, at.camera], **QUICK)

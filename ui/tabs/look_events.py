@@ -13,19 +13,17 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from index.search import LIKE
 from ui import handlers
-from ui.address import FARTHEST, PICTURES, WORDS, BadAddress, Visit, address_of, moment, shown_moment, visit_of
+from ui.address import FARTHEST, PICTURES, BadAddress, Visit, address_of, shown_moment, visit_of
 from ui.context import PageContext
 from ui.handlers import LookResult
 from ui.markup import problem
 from ui.search_handlers import PAGE, Ask, Found, Pick, cameras, folders, search, words
 from ui.tabs import found_markup, look_markup
 from ui.tabs.look_markup import ShownPick
-from ui.tabs.look_parts import BROWSERS_SHOW, LookParts, Step, first_of, small_source
+from ui.tabs.look_parts import BROWSERS_SHOW, DIAL, MIX, LookParts, Picture, Step, View, first_of, small_source
 from ui.tabs.shared import number, value
 
-DIAL, MIX = LIKE, "mix"
 TO_TRY = 12  # photos of the library, before the first query
 VIEW_PX = 720  # of the picture that is looked at: it is shown about half so large, screens may have two pixels for one
 STEPS = 10  # queries that are shown to go back to
@@ -45,80 +43,83 @@ class LookEvents:
 
     # pictures
 
-    def upload(self, upload: dict[str, Any] | None, ask: Ask, trail: list[Step]) -> Shown:
+    def upload(self, upload: dict[str, Any] | None, *view: Any) -> Shown:
         """`upload` is Gradio's own record of a file below its upload folder, which it has checked."""
-        if upload is None:
-            return self.cleared(ask, trail)
-        path = str(upload["path"])
-        shown = self.show(replace(ask, pictures=(Pick(path),), start=0), trail, None)
+        path = str((upload or {}).get("path", ""))
+        if not path:
+            return self.cleared(*view)
+        shown = self.asked(View.of(view), pictures=(Pick(path),))
         if path.lower().endswith(BROWSERS_SHOW) and shown.get(self.at.picture) == path:
             del shown[self.at.query]  # it is there already
         return shown
 
-    def add_upload(self, upload: dict[str, Any], ask: Ask, trail: list[Step]) -> Shown:
+    def add_upload(self, upload: dict[str, Any] | None, *view: Any) -> Shown:
         """One more picture to be like."""
-        return self._with_more(ask, trail, Pick(upload["path"]))
+        path = str((upload or {}).get("path", ""))
+        return self._with_more(View.of(view), Pick(path)) if path else {}
 
-    def choose(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
+    def choose(self, event: gr.EventData, *view: Any) -> Shown:
         """A photo becomes the query; the filters stay."""
-        return self.show(replace(ask, pictures=(Pick(number(event, "photo") or 0),), start=0), trail, ask)
+        return self.asked(View.of(view), pictures=(Pick(number(event, "photo") or 0),))
 
-    def more(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
-        return self._with_more(ask, trail, Pick(number(event, "photo") or 0))
+    def more(self, event: gr.EventData, *view: Any) -> Shown:
+        return self._with_more(View.of(view), Pick(number(event, "photo") or 0))
 
-    def less(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
-        return self._with_more(ask, trail, Pick(number(event, "photo") or 0, -1.0))
+    def less(self, event: gr.EventData, *view: Any) -> Shown:
+        return self._with_more(View.of(view), Pick(number(event, "photo") or 0, -1.0))
 
-    def weigh(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
+    def weigh(self, event: gr.EventData, *view: Any) -> Shown:
         """A slider of the query's pictures was moved; at zero its picture goes."""
-        place, text = number(event, "number"), value(event, "value")
+        now, place, text = View.of(view), number(event, "number"), value(event, "value")
         try:
             weight = min(max(float(text), look_markup.LEAST), look_markup.MOST)
         except ValueError:
             return {}
-        if place is None or place >= len(ask.pictures) or weight != weight:
+        if place is None or place >= len(now.ask.pictures) or weight != weight:
             return {}
-        pictures = list(ask.pictures)
+        pictures = list(now.ask.pictures)
         pictures[place] = replace(pictures[place], weight=weight)
-        return self._with_pictures(ask, trail, [pick for pick in pictures if pick.weight])
+        return self._with_pictures(now, [pick for pick in pictures if pick.weight])
 
-    def drop(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
-        place = number(event, "number")
-        return self._with_pictures(ask, trail, [pick for at, pick in enumerate(ask.pictures) if at != place])
+    def drop(self, event: gr.EventData, *view: Any) -> Shown:
+        now, place = View.of(view), number(event, "number")
+        return self._with_pictures(now, [pick for at, pick in enumerate(now.ask.pictures) if at != place])
 
-    def cleared(self, ask: Ask, trail: list[Step]) -> Shown:
+    def cleared(self, *view: Any) -> Shown:
         """The picture was taken away; words and filters stay."""
-        return self.show(replace(ask, pictures=(), start=0), trail, ask)
+        return self.asked(View.of(view), pictures=())
 
     # words, filters, pages
 
-    def say(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
+    def say(self, event: gr.EventData, *view: Any) -> Shown:
         """A word to search by."""
         words = (value(event, "word"),)
-        return self.show(replace(ask, words=words, start=0), trail, ask) | {self.at.words: list(words)}
+        now = View.of(view)
+        return self.show(replace(now.ask, words=words, start=0), now.trail, now.picture) | {self.at.words: list(words)}
 
-    def narrow(
-        self, ask: Ask, trail: list[Step], dial: str, words: list[str], folder: str | None, camera: str | None,
-        after: str, before: str, *mix: float,
-    ) -> Shown:  # fmt: skip
-        """A control was changed: all of them are read."""
-        is_mix = dial == MIX
+    def narrow(self, *view: Any) -> Shown:
+        """A control was changed."""
+        now = View.of(view)
+        mixer = {self.at.mixer: gr.Row(visible=now.controls[0] == MIX)}
         try:
-            asked = replace(
-                ask,
-                words=tuple(words or ())[:WORDS], like=None if is_mix or dial == DIAL[-1] else dial,
-                stages=tuple(mix) if is_mix else (), folder=folder or None, camera=camera or None,
-                after=moment("Taken from then on", after), before=moment("Taken before then", before), start=0,
-            )  # fmt: skip
+            if now.as_controls_say() == now.ask:
+                return mixer
         except BadAddress as error:
             return {self.at.trouble: problem(str(error))}
-        if asked == replace(ask, start=0):
-            return {self.at.mixer: gr.Row(visible=is_mix)}
-        return self.show(asked, trail, ask) | {self.at.mixer: gr.Row(visible=is_mix)}
+        return self.asked(now) | mixer
 
-    def turn(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
+    def asked(self, view: View, **change: Any) -> Shown:
+        """The first page of the query with a change, as all controls say: one of them may have been left just now."""
+        try:
+            ask = view.as_controls_say()
+        except BadAddress as error:
+            return {self.at.trouble: problem(str(error))}
+        return self.show(replace(ask, **{"start": 0} | change), view.trail, view.picture)
+
+    def turn(self, event: gr.EventData, *view: Any) -> Shown:
         """To another page of the answer."""
-        return self.show(replace(ask, start=min(PAGE * (number(event, "page") or 0), FARTHEST - PAGE)), trail, ask)
+        start = min(PAGE * (number(event, "page") or 0), FARTHEST - PAGE)
+        return self.asked(View.of(view), start=start)
 
     def word_choices(self) -> Any:
         return gr.Dropdown(
@@ -133,24 +134,24 @@ class LookEvents:
 
     # views
 
-    def visit(self, ask: Ask, trail: list[Step], event: gr.EventData) -> Shown:
+    def visit(self, event: gr.EventData, ask: Ask, trail: list[Step], picture: Picture) -> Shown:
         """What an address shows: a link that was opened, back and forward, an earlier query."""
         try:
             visit = visit_of(value(event, "address"), self.uploads)
         except BadAddress as error:
-            return {self.at.trouble: problem(str(error)), self.at.address: look_markup.address("")}
-        return self.show(visit.ask, trail, None, visit.tab) | self._controls(visit.ask)
+            return {self.at.trouble: problem(str(error)), self.at.address: self.address_in("look", ask)}
+        return self.show(visit.ask, trail, picture, visit.tab) | self._controls(visit.ask)
 
     def address_in(self, tab: str, ask: Ask) -> str:
         """The address of the query in another tab."""
         return look_markup.address(address_of(Visit(ask, tab), self.uploads))
 
-    def show(self, ask: Ask, trail: list[Step], before: Ask | None, tab: str = "look") -> Shown:
-        """The answer to a query; what the network sees only where the picture is another than `before`."""
+    def show(self, ask: Ask, trail: list[Step], picture: Picture, tab: str = "look") -> Shown:
+        """The answer to a query; what the network sees only where another `picture` is shown."""
         at, first = self.at, first_of(ask)
         shown: Shown = {at.ask: ask, at.trouble: "", at.taught: ""}
         known = {}
-        if before is None or first != first_of(before):
+        if first != picture:
             result = self._look(first)
             if result is not None and result.example is None:
                 return self._refused(result)
@@ -229,16 +230,16 @@ class LookEvents:
         shown = {at.ask: nothing, at.trouble: problem(result.problem), at.picks: "", at.found: self.nothing_yet()}
         return shown | self._seen(None, None) | {at.address: look_markup.address(""), at.taught: ""}
 
-    def _with_more(self, ask: Ask, trail: list[Step], pick: Pick) -> Shown:
-        return self._with_pictures(ask, trail, [one for one in ask.pictures if one.picture != pick.picture] + [pick])
+    def _with_more(self, view: View, pick: Pick) -> Shown:
+        return self._with_pictures(view, [one for one in view.ask.pictures if one.picture != pick.picture] + [pick])
 
-    def _with_pictures(self, ask: Ask, trail: list[Step], pictures: Sequence[Pick]) -> Shown:
+    def _with_pictures(self, view: View, pictures: Sequence[Pick]) -> Shown:
         if len(pictures) > PICTURES:
             return {self.at.trouble: problem(f"A query has at most {PICTURES} pictures: take one out first.")}
         if pictures and all(pick.weight < 0 for pick in pictures):
             words = "A query needs a picture to be like beside those to be unlike. Click a photo, or move a slider to “like”."
-            return {self.at.trouble: problem(words), self.at.picks: self._picks(ask)}
-        return self.show(replace(ask, pictures=tuple(pictures), start=0), trail, ask)
+            return {self.at.trouble: problem(words), self.at.picks: self._picks(view.ask)}
+        return self.asked(view, pictures=tuple(pictures))
 
     def _found(self, found: Found, ask: Ask, title: str) -> str:
         heading = f"Photos like {title}" if ask.pictures else f"Photos called {title}"
@@ -276,8 +277,9 @@ class LookEvents:
         """What the controls show for a query that did not come from them."""
         at = self.at
         mix = list(ask.stages) if len(ask.stages) == len(at.mix) else [1.0] * len(at.mix)
+        mix = [weight / max(1.0, *mix) for weight in mix]  # sliders go to 1, and only the shares count
         return {
-            at.dial: MIX if ask.stages else ask.like or DIAL[-1],
+            at.dial: MIX if ask.stages else ask.like if ask.like in DIAL else DIAL[-1],
             at.mixer: gr.Row(visible=bool(ask.stages)),
             at.words: list(ask.words),
             at.folder: ask.folder,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
 
+from index.search import LIKE
+from ui.address import WORDS, moment
 from ui.page_routes import FILE
 from ui.search_handlers import Ask
 
+Picture = int | str | None  # that is looked at: a photo's id, an upload, or none
+DIAL, MIX = LIKE, "mix"
 BROWSERS_SHOW = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 
 
@@ -23,6 +27,38 @@ class Step:
     title: str
     source: str | None  # of a small picture
     query: tuple[Any, ...]  # its pictures and words: what makes it another query, not only another view
+
+
+@dataclass(frozen=True)
+class View:
+    """What an event is told: the query, the way that led to it, the picture that is shown, and where the controls stand."""
+
+    ask: Ask
+    trail: list[Step]
+    picture: Picture
+    controls: tuple[Any, ...]  # as in LookParts.controls
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> View:
+        """From an event's arguments."""
+        ask, trail, picture, *controls = values
+        return cls(ask, trail, picture, tuple(controls))
+
+    def as_controls_say(self) -> Ask:
+        """The query with what the controls narrow it to: one may have been left just now. Raises BadAddress for what is no date."""
+        if not self.controls:
+            return self.ask
+        dial, words, folder, camera, after, before, *mix = self.controls
+        return replace(
+            self.ask,
+            words=tuple(words or ())[:WORDS],
+            like=None if dial in (MIX, DIAL[-1]) else dial,
+            stages=tuple(mix) if dial == MIX else (),
+            folder=folder or None,
+            camera=camera or None,
+            after=moment("Taken from then on", after),
+            before=moment("Taken before then", before),
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +89,11 @@ class LookParts:
     camera: gr.Dropdown
     after: gr.Textbox
     before: gr.Textbox
+
+    @property
+    def controls(self) -> list[Any]:
+        """Those that narrow a query, in the order in which events are told of them."""
+        return [self.dial, self.words, self.folder, self.camera, self.after, self.before, *self.mix]
 
     @property
     def outputs(self) -> list[Any]:
