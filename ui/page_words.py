@@ -22,6 +22,7 @@ _WORDS = [
     (r"`doctor`", "“Check the library”"),
     (r"narrow the search by --folder, --label or a date", "narrow the search by folder, label or date"),
     (r"--like ", ""),
+    (r"`words` lists", "“Called” offers"),
 ]
 
 

@@ -15,6 +15,12 @@ const bring = (id) => {
   if (element && element.getBoundingClientRect().top < 0) element.scrollIntoView({ block: "start" });
 };
 
+// A search by keyboard goes on from its first photo: the button that was pressed is gone.
+const keepFocus = () => {
+  if (document.activeElement === document.body)
+    document.querySelector("#neighbours .rc-photo")?.focus({ preventScroll: true });
+};
+
 watch("value", () => {
   const address = element.querySelector("[data-address]")?.dataset.address ?? "";
   // What an address meant, in the words of the page, is no new step.
@@ -23,6 +29,7 @@ watch("value", () => {
   visiting = false;
   shown = address;
   history[same ? "replaceState" : "pushState"](history.state, "", address || location.pathname);
+  if (!same && other("photo")) setTimeout(keepFocus, 300);
   if (["tab", "photo", "upload"].some(other)) bring("tabs");
   else if (other("from")) bring("neighbours");
 });

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ui.handlers import Hit
 from ui.markup import about, empty, problem, section, text
+from ui.page_words import for_page
 from ui.search_handlers import PAGE, Found, FoundPicture
 
 THUMBNAIL_SIDE = 256  # pixels; only tells the browser the shape before the picture is there
+VAGUE = 100  # "fewer than 1 in so many" tells nothing
 _PAIRS = " unrelated pairs look this alike"
 
 
 def found_photos(found: Found, title: str, page: int, *, has_picture: bool) -> str:
     """A page (0 first) of an answer, best first: each photo a button that makes it the query, and what else to do with it."""
     if found.problem:
-        return section(text(title), problem(found.problem))
+        return section(text(title), problem(for_page(found.problem)))
     if not found.pictures:
-        return section(text(title), empty(found.hint or "There is nothing like it in this library."))
+        return section(text(title), empty(for_page(found.hint or "There is nothing like it in this library.")))
     cards = "".join(_cards(found.pictures, has_picture))
     return section(text(title), about(_how_to_read(found, has_picture)) + _grid(cards) + _pager(found, page))
 
@@ -36,7 +39,7 @@ def nothing_yet(
 
 
 def _tries(photos: Sequence[Hit], word: tuple[str, Hit] | None) -> str:
-    first, last = photos[0], photos[-1]
+    first, last = photos[0], photos[-2 if word and word[1] == photos[-1] and len(photos) > 2 else -1]
     tries = [
         ("choose", f'data-photo="{first.photo_id}"', first, "Find what looks like it", f"Photos like {first.name}"),
         ("stages", f'data-photo="{last.photo_id}"', last, "See what the network sees", f"Every stage of {last.name}"),
@@ -58,7 +61,21 @@ def _how_to_read(found: Found, has_picture: bool) -> str:
     words = "Best first, by cosine similarity" + ("." if found.exact else ", found approximately.")
     if any(picture.meaning for picture in found.pictures):
         words += " “1 in 500” means: one of 500 pairs of unrelated photos here looks at least so alike."
+    if any(map(_is_vague, found.pictures)):
+        words += " There are too few photos to say more of the best."
     return f"{words} {found.unknown}" if found.unknown else f"{words} Click a photo to search with it."
+
+
+def _rarity(picture: FoundPicture) -> str:
+    """For instance "fewer than 1 in 4,000", empty where nothing is known."""
+    meaning = picture.meaning or ""
+    return meaning.removesuffix(_PAIRS) if meaning.endswith(_PAIRS) else ""
+
+
+def _is_vague(picture: FoundPicture) -> bool:
+    """Whether the library has too few pairs to tell this score from a rather common one."""
+    said = re.fullmatch(r"fewer than 1 in ([\d,]+)", _rarity(picture))
+    return said is not None and int(said[1].replace(",", "")) < VAGUE
 
 
 def _cards(pictures: Sequence[FoundPicture], has_picture: bool) -> list[str]:
@@ -76,7 +93,7 @@ def _cards(pictures: Sequence[FoundPicture], has_picture: bool) -> list[str]:
 def _card(picture: FoundPicture, kind: str, has_picture: bool) -> str:
     name, number = text(picture.name), picture.photo_id
     score = f"{picture.score:.3f}"
-    rarity = (picture.meaning or "").removesuffix(_PAIRS) if (picture.meaning or "").endswith(_PAIRS) else ""
+    rarity = "" if _is_vague(picture) else _rarity(picture)
     spoken = (
         f"Search with {name}" + (f", similarity {score}" if has_picture else "") + (f", {rarity}" if rarity else "")
     )

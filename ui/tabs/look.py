@@ -95,10 +95,8 @@ def _controls(context: PageContext) -> dict[str, Any]:
     with gr.Accordion("Only some photos", open=False, elem_id="filters") as filters, gr.Row():
         folder = gr.Dropdown([], allow_custom_value=True, label="In the folder", value=None, elem_id="folder")
         camera = gr.Dropdown([], allow_custom_value=True, label="Taken by the camera", value=None, elem_id="camera")
-        after = gr.Textbox(
-            label="Taken from then on", placeholder="2024-05", max_lines=1, elem_id="after", min_width=120
-        )
-        before = gr.Textbox(label="Taken before then", placeholder="2025", max_lines=1, elem_id="before", min_width=120)
+        after = gr.Textbox(label="Taken from", placeholder="2024-05", max_lines=1, elem_id="after", min_width=120)
+        before = gr.Textbox(label="Taken before", placeholder="2025", max_lines=1, elem_id="before", min_width=120)
     return {
         "dial": dial, "words": words, "mixer": mixer, "mix": mix, "filters": filters, "folder": folder, "camera": camera,
         "after": after, "before": before,

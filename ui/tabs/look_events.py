@@ -48,6 +48,8 @@ class LookEvents:
         path = str((upload or {}).get("path", ""))
         if not path:
             return self.cleared(*view)
+        if (upload or {}).get("size") is None:
+            return {}  # nobody gave it: it is what the field showed, which Gradio sends again when it is cleared
         shown = self.asked(View.of(view), pictures=(Pick(path),))
         if path.lower().endswith(BROWSERS_SHOW) and shown.get(self.at.picture) == path:
             del shown[self.at.query]  # it is there already

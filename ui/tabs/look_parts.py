@@ -56,8 +56,8 @@ class View:
             stages=tuple(mix) if dial == MIX else (),
             folder=folder or None,
             camera=camera or None,
-            after=moment("Taken from then on", after),
-            before=moment("Taken before then", before),
+            after=moment("Taken from", after),
+            before=moment("Taken before", before),
         )
 
 

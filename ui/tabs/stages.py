@@ -80,7 +80,7 @@ def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTa
         with gr.Row(elem_classes="rc-stage-save"):
             sheet = gr.Button("Save all channels as PNG", elem_id="stage-png", scale=0, min_width=280)
             arrays = gr.Button("Save the numbers as NPZ", elem_id="stage-npz", scale=0, min_width=280)
-            file = gr.DownloadButton(visible="hidden", elem_id="stage-file", scale=0, min_width=200)
+            file = gr.DownloadButton(elem_id="stage-file", elem_classes="rc-unseen")
             note = html(markup.SAVES, "stage-note")
     at = _Parts(
         picture, gr.State(None), overview, panel, stage, order, channels, channel, numbers, photos, again, sheet, arrays,
