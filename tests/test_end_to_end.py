@@ -86,6 +86,7 @@ def test_ctrl_c_keeps_what_was_done_and_leaves_with_130(photos: Path, tmp_path: 
     while not list(folder.glob("shards/*.npy")):
         assert process.poll() is None
         time.sleep(0.05)
+    time.sleep(0.5)  # the shard is there before its rows are
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130

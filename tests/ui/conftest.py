@@ -143,7 +143,7 @@ def cat(photo_folder: Path) -> bytes:
     return (photo_folder / "chelsea.jpg").read_bytes()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while one runs, an event loop does: other tests can have none
 def browser() -> Iterator[Browser]:
     assert CHROMIUM is not None, "CI has no chromium"
     with sync_playwright() as playwright:

@@ -36,7 +36,7 @@ class PageOverHTTP:
 
     def look_at(self, path: Any, name: str = "x.jpg") -> str:
         """What the page shows of a path that it is told was uploaded."""
-        given = {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+        given = {"path": path, "orig_name": name, "size": 1, "meta": {"_type": "gradio.FileData"}}
         return self.event("query", "input", [given])
 
     def choose(self, photo_id: Any) -> str:
@@ -60,15 +60,17 @@ class PageOverHTTP:
     def join(self, element: str, kind: str, data: list[Any], event_data: Any = None) -> httpx.Response:
         """The answer to the request that puts an event into the queue."""
         ids = [part["id"] for part in self.config["components"] if part["props"].get("elem_id") == element]
-        number = next(
-            one["id"]
+        dependency = next(
+            one
             for one in self.config["dependencies"]
             if any(list(target) == [ids[0], kind] for target in one["targets"])
         )
+        values = {part["id"]: part["props"].get("value") for part in self.config["components"]}
+        rest = [values.get(one) for one in dependency["inputs"][len(data) :]]  # as the page first shows them
         event = {
-            "data": data,
+            "data": data + rest,
             "event_data": event_data,
-            "fn_index": number,
+            "fn_index": dependency["id"],
             "trigger_id": ids[0],
             "session_hash": self.session,
         }

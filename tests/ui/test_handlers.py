@@ -111,9 +111,12 @@ def test_a_photo_is_taught_a_word_and_what_was_taught_is_shown(empty_library: Li
     assert handlers.look_at_upload(empty_library, str(photo_folder / "moon.jpg")).own == []
     first = handlers.teach_word(empty_library, ids["chelsea.jpg"], " cat ")
     assert (first.problem, first.own) == (None, [])
-    assert first.words == "cat: 1 photo. Teach another photo a second word: it takes two to tell apart."
+    assert (
+        first.words
+        == "chelsea.jpg marked. cat: 1 photo. Teach another photo a second word: it takes two to tell apart."
+    )
     second = handlers.teach_word(empty_library, ids["coffee.jpg"], "cup")
-    assert second.words.startswith("cup: 1 photo. More photos")
+    assert second.words.startswith("coffee.jpg marked. cup: 1 photo. More photos")
     assert {word for word, _ in second.own} >= {"cat", "cup"}
     own = handlers.look_at_upload(empty_library, str(photo_folder / "chelsea-again.jpg")).own
     assert next(word for word, _ in own if word) == "cat"

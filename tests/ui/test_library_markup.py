@@ -14,8 +14,12 @@ from ui.job_words import JobView
 from ui.switch_handlers import SpaceView, SwitchView
 from ui.tabs import library_health_markup, library_markup, library_model_markup
 
-NOW = datetime.now(UTC).replace(tzinfo=None)
-ILL = HealthView(finished_at=NOW, ok=False, findings=[Finding(HOSTILE, False, HOSTILE)], mended=[HOSTILE])
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+ILL = HealthView(finished_at=now(), ok=False, findings=[Finding(HOSTILE, False, HOSTILE)], mended=[HOSTILE])
 SWITCH = SwitchView(HOSTILE, spaces=[SpaceView(HOSTILE, HOSTILE, 1, 1, 1)], failed=[(HOSTILE, HOSTILE)], note=HOSTILE)
 
 PIECES = {
@@ -77,10 +81,10 @@ def test_each_folder_is_updated_by_its_path_and_not_while_a_job_is_at_work():
 
 def test_what_is_ill_comes_first_and_mending_is_not_promised_in_vain():
     findings = [Finding("Photos", True, "fine"), Finding("Database", False, "torn")]
-    source = library_health_markup.health(HealthView(finished_at=NOW, ok=False, findings=findings))
+    source = library_health_markup.health(HealthView(finished_at=now(), ok=False, findings=findings))
     assert source.index("torn") < source.index("fine")
     assert "1 of 2 checks found something, just now" in source
     assert "Mending does not help here" in source
-    well = library_health_markup.health(HealthView(finished_at=NOW, findings=findings[:1]))
+    well = library_health_markup.health(HealthView(finished_at=now(), findings=findings[:1]))
     assert "Everything agrees" in well
     assert "Mending" not in well

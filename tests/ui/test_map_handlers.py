@@ -33,8 +33,8 @@ PATIENCE_S = 60
 
 @pytest.fixture
 def copied(library_folder: Path, tmp_path: Path) -> Iterator[Library]:
-    """A copy of the shared library."""
-    shutil.copytree(library_folder, tmp_path / "library")
+    """A copy of the shared library, without the map that tests of the page may have drawn of it."""
+    shutil.copytree(library_folder, tmp_path / "library", ignore=shutil.ignore_patterns("map-*"))
     with Library.open(tmp_path / "library", device="cpu") as library:
         yield library
 
