@@ -147,7 +147,7 @@ class Visitor(Client):
             picture = ("files", (name, changed(self.random.choice(pictures)), "image/jpeg"))
             answer = await self.ask("page: upload", "POST", "/gradio_api/upload", files=[picture])
             if answer is not None:
-                given = {"path": answer.json()[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+                given = {"path": answer.json()[0], "orig_name": name, "size": 1, "meta": {"_type": "gradio.FileData"}}
                 await self._look("page: look", "query", "input", [given])
 
         return upload

@@ -113,7 +113,7 @@ def test_a_photo_that_excites_a_channel_becomes_the_query(watched: Watched, serv
     expect(page.locator("#stage-overview h2")).to_have_text(f"Every stage of {name}")
 
 
-def test_without_a_picture_it_says_what_to_do_and_follows_when_one_comes(
+def test_without_a_picture_it_says_what_to_do_and_shows_one_that_came(
     watched: Watched, server: str, photo_folder: Path
 ):
     page = watched.page
@@ -123,7 +123,8 @@ def test_without_a_picture_it_says_what_to_do_and_follows_when_one_comes(
     expect(page.locator("#stage-panel")).to_be_hidden()
     page.get_by_role("tab", name="Look").click()
     watched.upload(photo_folder / "coffee.jpg")
-    page.get_by_role("tab", name="Stages").click()  # at once, before the network has looked
+    expect(page.locator("#neighbours h2")).to_have_text("Photos like coffee.jpg")
+    page.get_by_role("tab", name="Stages").click()
     expect(page.locator("#stage-overview h2")).to_have_text("Every stage of coffee.jpg")
     expect(page.locator("#stage-panel")).to_be_visible()
 

@@ -41,6 +41,11 @@ class LookEvents:
         self.library = context.library
         self.uploads = Path(get_upload_folder())
 
+    @property
+    def as_it_is(self) -> Shown:
+        """Nothing changes; Gradio wants one component at least to be named."""
+        return {self.at.trouble: gr.skip()}
+
     # pictures
 
     def upload(self, upload: dict[str, Any] | None, *view: Any) -> Shown:
@@ -49,7 +54,9 @@ class LookEvents:
         if not path:
             return self.cleared(*view)
         if (upload or {}).get("size") is None:
-            return {}  # nobody gave it: it is what the field showed, which Gradio sends again when it is cleared
+            return (
+                self.as_it_is
+            )  # nobody gave it: it is what the field showed, which Gradio sends again when it is cleared
         shown = self.asked(View.of(view), pictures=(Pick(path),))
         if path.lower().endswith(BROWSERS_SHOW) and shown.get(self.at.picture) == path:
             del shown[self.at.query]  # it is there already
@@ -58,7 +65,7 @@ class LookEvents:
     def add_upload(self, upload: dict[str, Any] | None, *view: Any) -> Shown:
         """One more picture to be like."""
         path = str((upload or {}).get("path", ""))
-        return self._with_more(View.of(view), Pick(path)) if path else {}
+        return self._with_more(View.of(view), Pick(path)) if path else self.as_it_is
 
     def choose(self, event: gr.EventData, *view: Any) -> Shown:
         """A photo becomes the query; the filters stay."""
@@ -76,9 +83,9 @@ class LookEvents:
         try:
             weight = min(max(float(text), look_markup.LEAST), look_markup.MOST)
         except ValueError:
-            return {}
+            return self.as_it_is
         if place is None or place >= len(now.ask.pictures) or weight != weight:
-            return {}
+            return self.as_it_is
         pictures = list(now.ask.pictures)
         pictures[place] = replace(pictures[place], weight=weight)
         return self._with_pictures(now, [pick for pick in pictures if pick.weight])
