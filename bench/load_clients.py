@@ -58,6 +58,7 @@ class Page:
     parts: dict[str, int]
     states: frozenset[int]
     events: Sequence[dict[str, Any]]
+    values: dict[int, Any]  # what each part shows at first: sent with events that ask for it
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> Page:
@@ -65,7 +66,8 @@ class Page:
         parts = {one["props"]["elem_id"]: one["id"] for one in config["components"] if one["props"].get("elem_id")}
         parts |= {f"tab {one['props']['label']}": one["id"] for one in config["components"] if one["type"] == "tabitem"}
         states = frozenset(one["id"] for one in config["components"] if one["type"] == "state")
-        return cls(parts, states, config["dependencies"])
+        values = {one["id"]: one["props"].get("value") for one in config["components"]}
+        return cls(parts, states, config["dependencies"], values)
 
     def event(self, element: str, name: str) -> dict[str, Any]:
         """What the page sends when this happens to that part. Raises KeyError where it sends nothing."""
@@ -172,7 +174,10 @@ class Visitor(Client):
     async def _event(self, kind: str, event: dict[str, Any], given: Sequence[Any] = (), bring: Any = None) -> str:
         """What the page would show, as one JSON text; "" where it went wrong."""
         left = list(given)
-        data = [None if one in self.page.states or not left else left.pop(0) for one in event["inputs"]]
+        data = [
+            None if one in self.page.states else left.pop(0) if left else self.page.values[one]
+            for one in event["inputs"]
+        ]
         sent = {"data": data, "event_data": bring, "fn_index": event["id"], "session_hash": self.session}
         sent["trigger_id"] = event["targets"][0][0]
         shown = ""
