@@ -19,6 +19,8 @@ from index.stored import Stored, float32_slices
 from index.vectors import Source, VectorIndex
 from index.whitening import Whitening, enough, fit, is_worth_it
 
+ATTEMPTS = 5  # at an index in step with the catalogue, while shards are merged
+
 
 @dataclass
 class _Held:
@@ -45,15 +47,11 @@ class Indexes:
     def of(self, part: str) -> VectorIndex:
         """The index of one part, with every vector that the catalogue has now."""
         with self._lock:
-            self.stored.refresh()
-            newest = self.stored.last_shard
-            held = self._held.get(part) or self._opened(part) or self._empty(part)
-            if held.last_shard < newest:
-                self._extend(part, held, newest)
-                if len(held.index) != len(self.stored) or not self._suits(part, held.index):
-                    held = self._empty(part)  # shards were merged or mended, or the library has grown: build anew
-                    self._extend(part, held, newest)
-            self._held[part] = held
+            for _ in range(ATTEMPTS):
+                self.stored.refresh()
+                held = self._held[part] = self._in_step(part)
+                if len(held.index) == len(self.stored):
+                    break  # else shards were merged between two of the questions
             return held.index
 
     def compared(self, part: str, vectors: np.ndarray) -> np.ndarray:
@@ -99,6 +97,17 @@ class Indexes:
     def damaged(self) -> list[str]:
         """The saved files that are not what was saved."""
         return self._generations.damaged(self.stored.space_id, (*self.widths, PLACES))
+
+    def _in_step(self, part: str) -> _Held:
+        """The index in memory, else the saved one, else a new one, with the vectors of the shards that are known."""
+        newest = self.stored.last_shard
+        held = self._held.get(part) or self._opened(part) or self._empty(part)
+        if held.last_shard < newest:
+            self._extend(part, held, newest)
+            if len(held.index) != len(self.stored) or not self._suits(part, held.index):
+                held = self._empty(part)  # shards were merged or mended, or the library has grown: build anew
+                self._extend(part, held, newest)
+        return held
 
     def _opened(self, part: str) -> _Held | None:
         whitening = self._whitening(part)

@@ -48,13 +48,12 @@ class Stored:
     def refresh(self) -> None:
         """Learn the places of every vector that the catalogue has now."""
         with self._lock:
-            newest = self.catalog.newest_shard(self.space_id)
-            if newest == self.last_shard:
-                return
-            self._extend(newest)
-            if len(self) != self.catalog.vector_count(self.space_id, newest):
-                self.forget()  # shards were merged, or given up
+            # Asked again afterwards: of what is merged between two questions, the old shards hold nothing any more.
+            while (newest := self.catalog.newest_shard(self.space_id)) != self.last_shard:
                 self._extend(newest)
+                if len(self) != self.catalog.vector_count(self.space_id, newest):
+                    self.forget()  # shards were merged, or given up
+                    self._extend(newest)
 
     def forget(self) -> None:
         """Know nothing: the next `refresh` reads the catalogue anew."""
@@ -151,6 +150,8 @@ class Stored:
             self.last_shard = record.last_shard
 
     def _extend(self, newest: int) -> None:
+        # Before the places, so that every shard they name has its file here, which a merge leaves on the disk for a while.
+        self._files = self.catalog.shards(self.space_id)
         new = [self._places()]
         for shard_id, rows, contents in self.catalog.vector_places(self.space_id, self.last_shard, newest):
             places = np.empty(len(rows), _PLACE)

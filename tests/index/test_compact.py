@@ -281,6 +281,39 @@ def test_whoever_searches_meanwhile_finds_the_same(
     assert answered > 2 * MANY
 
 
+def test_a_merge_between_two_questions_of_the_catalogue_hides_nothing(
+    library: Library, open_library: Open, many: dict[int, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = open_library()
+    real, merged = reader.catalog.newest_shard, []
+
+    def newest_shard(space_id: int) -> int:
+        answer = real(space_id)
+        if not merged:
+            merged.extend(merge(library))
+        return answer
+
+    monkeypatch.setattr(reader.catalog, "newest_shard", newest_shard)
+    assert_stored(reader, many)
+    assert merged == [(0, 1), (1, 1)]
+
+
+def test_a_merge_while_an_index_is_brought_in_step_hides_nothing(
+    library: Library, open_library: Open, many: dict[int, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = open_library()
+    real, merged = reader.vectors.refresh, []
+
+    def refresh() -> None:
+        real()
+        if not merged:
+            merged.extend(merge(library))
+
+    monkeypatch.setattr(reader.vectors, "refresh", refresh)
+    assert sorted(reader.index("stage2").ids().tolist()) == sorted(many)
+    assert merged == [(0, 1), (1, 1)]
+
+
 def test_shard_ids_are_never_given_twice(library: Library, many: dict[int, np.ndarray], fill: Fill) -> None:
     merge(library)
     (first,) = library.catalog.shards(library.space_id)
