@@ -58,6 +58,9 @@ def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTa
     """Build the tab; called within it. `picture` holds what Look looks at: None, an uploaded file, or a photo's id."""
     names = _names(context)
     overview = html(markup.overview_places([spoken_name(name) for name in names]), "stage-overview")
+    again = gr.Button(
+        elem_id="stage-again", elem_classes="rc-unseen"
+    )  # not in the panel, which is away without a picture
     with gr.Column(elem_id="stage-panel") as panel:
         with gr.Row(elem_classes="rc-stage-choice"):
             stage = gr.Radio(_choices(names), value=names[-1], label="Stage", elem_id="stage", scale=3, min_width=300)
@@ -76,7 +79,6 @@ def stages_tab(context: PageContext, picture: gr.State, tab: gr.Tab) -> StagesTa
                 numbers = html("", "stage-numbers")
             with gr.Column(elem_classes="rc-stage-photos"):
                 photos = live_html("", "stage-photos", "choose")
-        again = gr.Button(elem_id="stage-again", elem_classes="rc-unseen")
         with gr.Row(elem_classes="rc-stage-save"):
             sheet = gr.Button("Save all channels as PNG", elem_id="stage-png", scale=0, min_width=280)
             arrays = gr.Button("Save the numbers as NPZ", elem_id="stage-npz", scale=0, min_width=280)
