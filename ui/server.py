@@ -32,6 +32,7 @@ from ui.page import build_page
 from ui.page_routes import PageRoutes
 from ui.password import hashed, kept
 from ui.theme import HEAD, STYLES, theme
+from ui.visits import Visits
 
 UPLOAD_BYTES = 128 << 20  # of one upload; scans and panoramas are well below
 KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
@@ -82,7 +83,9 @@ def build_app(
         pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=UPLOAD_BYTES, show_error=True,
         blocked_paths=[str(library.folder)],
     )  # fmt: skip
-    app.routes[-1].app.add_middleware(PageRoutes, upload_bytes=UPLOAD_BYTES)  # type: ignore[attr-defined]
+    mounted = app.routes[-1].app  # type: ignore[attr-defined]
+    mounted.state_holder = Visits(page)
+    mounted.add_middleware(PageRoutes, upload_bytes=UPLOAD_BYTES)
     app.add_middleware(Guard, password=secret, names=names)
     return app
 
