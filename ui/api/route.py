@@ -91,35 +91,36 @@ class PlainRoute(APIRoute):
         self, original: Callable[[Request], Coroutine[Any, Any, Response]], request: Request
     ) -> Response:
         """The answer to a request whose size is watched."""
-        turns: Turns = request.app.state.light_turns
-        client = _client(request.scope)
-        async with turns.place(client):
-            async with asyncio.timeout(UPLOAD_S):
-                await request.body()  # kept, for FastAPI to find
-            async with turns.turn(client):
-                return await original(request)
-
-
-class WorkRoute(PlainRoute):
-    """A route that takes pictures or works hard: in turns, `app.state.turns`."""
-
-    async def answered(
-        self, original: Callable[[Request], Coroutine[Any, Any, Response]], request: Request
-    ) -> Response:
-        turns: Turns = request.app.state.turns
-        client = _client(request.scope)
+        turns, client = self.turns(request), _client(request.scope)
         async with turns.place(client):
             try:
-                if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form")):
-                    async with asyncio.timeout(UPLOAD_S):
-                        # FastAPI finds it read, within these limits.
-                        await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES)
+                async with asyncio.timeout(UPLOAD_S):
+                    await self.read(request)
                 async with turns.turn(client):
                     if await request.is_disconnected():
                         raise Refused(400, "The client has gone away.")
                     return await original(request)
             finally:
                 await request.close()
+
+    def turns(self, request: Request) -> Turns:
+        """Those that it takes part in."""
+        return request.app.state.light_turns
+
+    async def read(self, request: Request) -> None:
+        """Takes the body in, and keeps it for FastAPI to find."""
+        await request.body()
+
+
+class WorkRoute(PlainRoute):
+    """A route that takes pictures or works hard: in turns, `app.state.turns`."""
+
+    def turns(self, request: Request) -> Turns:
+        return request.app.state.turns
+
+    async def read(self, request: Request) -> None:
+        if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form")):
+            await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES)
 
 
 class PhotoTurns:
