@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from ui import terminal
+from ui.allocator import share_arenas
 from ui.verbs.command_line import COULD_NOT, DONE, Answer, Settings, verb
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def _serving(function: Callable[..., None]) -> Callable[..., None]:
 @_serving
 def ui(settings: Settings, **serving: Any) -> None:
     """Start the web page."""
+    share_arenas()
     with settings.open(create=True) as library:
         _serve(library, settings, **serving)
 
@@ -58,6 +60,7 @@ def demo(settings: Settings, photos: str, **serving: Any) -> None:
     from index.job import check_folders
     from index.sample import make_sample
 
+    share_arenas()
     photos = os.path.expanduser(photos)  # the shell leaves ~ as it is within quotes
     if not photos:
         photos = os.path.join(settings.folder, "sample-photos")
