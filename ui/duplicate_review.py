@@ -6,12 +6,12 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from index.duplicate_decisions import NOT_DUPLICATE
+from index.duplicate_decisions import KEEP_ONE, NOT_DUPLICATE, DecisionRecord
 from index.duplicate_groups import KINDS, SAME_BYTES, Group, superfluous, undecided
 from ui.duplicate_handlers import DuplicateSearch, decide_group
 from ui.handlers import READ_ONLY
@@ -59,12 +59,31 @@ class PhotoFacts:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What “one is enough” means for a group: the photo that stays, the files that may go, their bytes together."""
+
+    keep: str  # its name, with its folder's where another is called the same
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class ShownGroup:
     """A group with the facts of its photos, the one to keep first."""
 
     kind: str
     why: str
     photos: list[PhotoFacts]
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """None where the photo to keep, or every other, is no longer there."""
+        if len(self.photos) < 2 or self.photos[0].relation:
+            return None
+        keep, *others = self.photos
+        is_alone = all(other.name != keep.name for other in others)
+        name = keep.name if is_alone else os.path.join(os.path.basename(keep.folder), keep.name)
+        return Outcome(name, len(others), sum(photo.bytes for photo in others))
 
 
 @dataclass(frozen=True)
@@ -81,12 +100,26 @@ class Review:
 
 @dataclass(frozen=True)
 class MadeDecision:
-    """A decision as it is listed; `photos` are (photo id, name) of those that are still there."""
+    """A decision as it is listed; `photos` are (photo id, name) of those that are still there.
+
+    `outcome` is that of “one is enough”; None where no search since the server started has found the group.
+    """
 
     id: int
     verdict: str
     decided_at: datetime
     photos: list[tuple[int, str]]
+    outcome: Outcome | None = None
+
+
+class FileToGo(NamedTuple):
+    """A file beside the one that is enough; the columns of the table that is saved."""
+
+    path: str
+    keep: str  # its path
+    kind: str
+    relation: str  # to the file to keep, in words
+    bytes: int
 
 
 def review(search: DuplicateSearch, place: Place) -> Review:
@@ -140,32 +173,49 @@ def decisions_page(search: DuplicateSearch, start: int = 0, count: int = 20) -> 
     made = catalog.decisions()
     some = made[::-1][max(start, 0) : max(start, 0) + count]
     copies = catalog.copies({content for one in some for content in one.copies})
+    outcomes = _outcomes(search, made, {_key(one.copies) for one in some if one.verdict == KEEP_ONE})
     listed = []
     for one in some:
         photos = [
             (copy.photo_id, os.path.basename(copy.path)) for content in one.copies for copy in copies.get(content, ())
         ]
-        listed.append(MadeDecision(one.id, one.verdict, one.decided_at, photos))
+        outcome = outcomes.get(_key(one.copies)) if one.verdict == KEEP_ONE else None
+        listed.append(MadeDecision(one.id, one.verdict, one.decided_at, photos, outcome))
     return listed, len(made)
 
 
-def may_go(search: DuplicateSearch) -> tuple[list[str], str]:
-    """The files beside those that are enough: (their paths, the same as CSV with the file to keep and why).
+def may_go(search: DuplicateSearch) -> list[FileToGo]:
+    """The files beside those that are enough: only what is still there, and only while the file to keep is."""
+    return [
+        FileToGo(other.path, shown.photos[0].path, shown.kind, other.relation, other.bytes)
+        for shown in _facts(search, superfluous(search.groups, search.library.catalog.decisions()))
+        if shown.outcome is not None
+        for other in shown.photos[1:]
+    ]
 
-    Only what is still there, and only while the file to keep is.
-    """
-    paths: list[str] = []
+
+def as_csv(files: Iterable[FileToGo]) -> bytes:
+    """A table of files that may go, each with the file to keep and why; paths are the bytes that the disk has."""
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(("may go", "keep", "kind", "what it is to it", "bytes"))
-    for shown in _facts(search, superfluous(search.groups, search.library.catalog.decisions())):
-        if not shown.photos or shown.photos[0].relation:
-            continue
-        keep, *others = shown.photos
-        for other in others:
-            paths.append(other.path)
-            rows.writerow((other.path, keep.path, shown.kind, other.relation, other.bytes))
-    return paths, table.getvalue()
+    rows.writerows(files)
+    return table.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _outcomes(
+    search: DuplicateSearch, made: Sequence[DecisionRecord], wanted: Set[frozenset[tuple[int, int]]]
+) -> dict[frozenset[tuple[int, int]], Outcome | None]:
+    """What comes of the groups of which one is enough, by what a decision was about; of `wanted` alone."""
+    if not wanted:
+        return {}
+    groups = [group for group in superfluous(search.groups, made) if _key(group.copies) in wanted]
+    shown = _facts(search, groups)
+    return {_key(group.copies): one.outcome for group, one in zip(groups, shown, strict=True)}
+
+
+def _key(copies: Mapping[int, int]) -> frozenset[tuple[int, int]]:
+    return frozenset(copies.items())
 
 
 def _facts(search: DuplicateSearch, groups: Sequence[Group]) -> list[ShownGroup]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -65,9 +66,14 @@ def test_groups_are_decided_by_keyboard_remembered_and_taken_back(watched: Watch
 
     page.keyboard.press("n")
     expect(page.locator("#duplicates-problem [role=alert]")).to_contain_text("equal byte for byte")
+    outcome = page.locator(".rc-outcome p")
+    expect(outcome.first).to_contain_text(re.compile(r"keeps moon.jpg and lets 2 files go \(\d+ kB\)"))
     page.locator("[data-verdict=keep-one]").focus()
     page.keyboard.press("Enter")
     decided(page, f"1 of {total} decided")
+    expect(outcome.last).to_contain_text(
+        re.compile(r"moon.jpg stays, 2 files may go \(\d+ kB\). RegConv itself deletes nothing")
+    )
     expect(page.locator("[data-verdict=keep-one]")).to_be_focused()
     expect(page.locator("#duplicates-problem [role=alert]")).to_have_count(0)
     page.keyboard.press("k")
@@ -80,7 +86,10 @@ def test_groups_are_decided_by_keyboard_remembered_and_taken_back(watched: Watch
     decided(page, f"1 of {total} decided")
     page.locator("#duplicates-may-go button").first.click()
     expect(page.locator("#duplicates-paths textarea")).to_have_value(f"{copies}/moon-1.jpg\n{copies}/moon-2.jpg")
-    expect(page.get_by_role("link", name="Save as CSV")).to_have_attribute("download", "copies.csv")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert download.value.suggested_filename == "copies.csv"
+    assert download.value.path().read_text().count(str(copies)) == 2
     assert (copies / "moon-1.jpg").is_file()
     page.locator("#duplicates-decided button").first.click()
     page.get_by_role("button", name="Take back").click()

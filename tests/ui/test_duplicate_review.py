@@ -14,7 +14,19 @@ from index.duplicate_groups import SAME_BYTES
 from index.job import index_folder
 from index.library import Library
 from ui.duplicate_handlers import DuplicateSearch
-from ui.duplicate_review import EQUAL, GROUP_CHANGED, Place, decide_shown, decisions_page, may_go, review, take_back
+from ui.duplicate_review import (
+    EQUAL,
+    GROUP_CHANGED,
+    FileToGo,
+    Outcome,
+    Place,
+    as_csv,
+    decide_shown,
+    decisions_page,
+    may_go,
+    review,
+    take_back,
+)
 
 
 @pytest.fixture
@@ -76,20 +88,41 @@ def test_a_review_goes_from_group_to_group_and_is_remembered(search: DuplicateSe
 
 
 def test_the_files_that_may_go_are_listed_only_while_the_one_to_keep_is_there(search: DuplicateSearch) -> None:
-    assert may_go(search)[0] == []
+    assert may_go(search) == []
     place = review(search, Place(SAME_BYTES)).place
     assert decide_shown(search, place, "keep-one") is None
     shown = review(search, place)
-    ((path,), table) = may_go(search)
-    ((_, keep, kind, words, size),) = list(csv.reader(io.StringIO(table)))[1:]
-    assert (kind, words, int(size)) == (SAME_BYTES, "the same bytes", Path(path).stat().st_size)
+    (file,) = may_go(search)
+    path, keep, kind, words, size = file
+    assert (kind, words, size) == (SAME_BYTES, "the same bytes", Path(path).stat().st_size)
+    assert list(csv.reader(io.StringIO(as_csv([file]).decode())))[1:] == [[path, keep, kind, words, str(size)]]
     assert path != keep
     assert Path(path).read_bytes() == Path(keep).read_bytes()  # nothing was touched
     assert shown.may_go == 1
 
     folder = str(Path(keep).parent)
     search.library.catalog.mark_gone([folder], [], set(), 10**9)
-    assert may_go(search)[0] == []
+    assert may_go(search) == []
+    assert decisions_page(search)[0][0].outcome is None
+
+
+def test_before_and_after_a_decision_it_is_said_which_photo_stays_and_what_may_go(search: DuplicateSearch) -> None:
+    before = review(search, Place(SAME_BYTES))
+    assert before.group is not None
+    keep, other = before.group.photos
+    assert before.group.outcome == Outcome(keep.name, 1, other.bytes)
+    assert decide_shown(search, before.place, "keep-one") is None
+    assert decide_shown(search, review(search, Place()).place, "keep-both") is None
+    (newest, oldest), _ = decisions_page(search)
+    assert (newest.outcome, oldest.outcome) == (None, before.group.outcome)
+
+    search.groups = []  # as after a new start of the server
+    assert [one.outcome for one in decisions_page(search)[0]] == [None, None]
+
+
+def test_the_table_has_the_names_bytes() -> None:
+    table = as_csv([FileToGo("/B\udcfcr.jpg", "/Bär.jpg", "edited", "grey", 7)])
+    assert table.splitlines()[1] == b"/B\xfcr.jpg,/B\xc3\xa4r.jpg,edited,grey,7"
 
 
 def test_of_what_was_said_both_ways_all_stay(search: DuplicateSearch) -> None:
@@ -98,4 +131,4 @@ def test_of_what_was_said_both_ways_all_stay(search: DuplicateSearch) -> None:
     group = next(one for one in search.groups if one.kind == SAME_BYTES)
     for verdict, count in (("keep-one", 1), ("keep-both", 0)):
         search.library.catalog.decide(verdict, group.copies)
-        assert len(may_go(search)[0]) == count
+        assert len(may_go(search)) == count

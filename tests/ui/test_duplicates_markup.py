@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import re
 from datetime import datetime
 
@@ -8,7 +7,7 @@ import pytest
 
 from tests.ui.html_pieces import HOSTILE, must_be_words_only
 from ui.duplicate_handlers import SearchView
-from ui.duplicate_review import MadeDecision, PhotoFacts, Place, Review, ShownGroup
+from ui.duplicate_review import FileToGo, MadeDecision, Outcome, PhotoFacts, Place, Review, ShownGroup
 from ui.tabs import duplicates_markup as markup
 
 COUNTS = {"same-bytes": 0, "same-pixels": 0, "edited": 0, "burst": 0}
@@ -35,7 +34,11 @@ PIECES = {
     "decisions": lambda: markup.decisions([MadeDecision(1, HOSTILE, datetime(2026, 1, 1), [(1, HOSTILE)])], 0, 1, False),
     "search": lambda: markup.searching(SearchView(True, HOSTILE, 1, 2)),
     "failed search": lambda: markup.searching(SearchView(False, problem=HOSTILE)),
-    "files": lambda: markup.list_of_files([HOSTILE], HOSTILE),
+    "files": lambda: markup.list_of_files([FileToGo(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1)]),
+    "outcome": lambda: markup.outcome(
+        seen(photo(1, HOSTILE), photo(2, relation="grey")),
+        MadeDecision(1, "keep-one", datetime(2026, 1, 1), [(1, HOSTILE)], Outcome(HOSTILE, 1, 1)),
+    ),
 }  # fmt: skip
 
 
@@ -58,7 +61,7 @@ def test_a_group_shows_the_one_to_keep_and_what_differs_in_the_other():
 
 
 def test_a_large_group_shows_some_and_says_how_many_more():
-    source = markup.group(seen(*(photo(one, relation="grey") for one in range(1, 101))), True, 0)
+    source = markup.group(seen(photo(1), *(photo(one, relation="grey") for one in range(2, 101))), True, 0)
     assert source.count("data-compare=") == markup.STRIP
     assert [int(key) for key in re.findall(r'data-key="(\d)"', source)] == list(range(1, 10))
     assert f"and {99 - markup.STRIP} more, which your decision is about too" in source
@@ -96,12 +99,38 @@ def test_many_decisions_come_in_pages():
     assert "photos that are no longer there" in source
 
 
-def test_the_table_is_saved_with_the_names_bytes():
-    source = markup.list_of_files(["/B\udcfcr.jpg"], "may go\r\n/B\udcfcr.jpg\r\n")
-    encoded = re.search(r"base64,([^\"]*)", source)
-    assert encoded is not None
-    assert base64.b64decode(encoded[1]) == b"may go\r\n/B\xfcr.jpg\r\n"
-    assert "1 file<" in source
+def words(source: str) -> str:
+    return re.sub(r"<[^>]*>", "", source)
+
+
+def test_the_list_says_how_much_it_is_and_who_deletes():
+    one = FileToGo("/a.jpg", "/b.jpg", "edited", "grey", 2_400_000)
+    assert "2 files, 4.8 MB together. RegConv itself deletes nothing" in markup.list_of_files([one, one])
+    assert "1 file, 2.4 MB" in markup.list_of_files([one])
+    assert "1,200.0 GB" in markup.list_of_files([one._replace(bytes=1_200_000_000_000)])
+    assert "No file yet" in markup.list_of_files([])
+
+
+def test_what_one_is_enough_would_do_stands_beside_it_and_what_the_newest_decision_came_to():
+    shown = seen(photo(7), photo(8, "b.png", "grey"), photo(9, "c.png", "grey", bytes=3_000_000))
+    before = words(markup.outcome(shown, None))
+    assert "“One is enough” keeps a.jpg and lets 2 files go (3.2 MB)." in before
+    assert "RegConv itself deletes nothing" in before
+    assert 'data-verdict="keep-one"' in markup.keys(False).split('aria-describedby="rc-outcome"')[0]
+    assert 'id="rc-outcome"' in markup.outcome(shown, None)
+
+    made = MadeDecision(1, "keep-one", datetime(2026, 1, 1), [(1, "x.jpg"), (2, "y.jpg")], Outcome("x.jpg", 1, 500))
+    assert "Newest decision: x.jpg stays, 1 file may go (500 bytes). RegConv" in words(markup.outcome(shown, made))
+    assert "x.jpg stays, 1 file may go (500 bytes)" in words(markup.decisions([made], 0, 1, False))
+    unknown = MadeDecision(1, "keep-both", datetime(2026, 1, 1), [(1, "x.jpg"), (2, "y.jpg")])
+    assert "keep all: x.jpg and 1 more" in words(markup.outcome(shown, unknown))
+    assert markup.outcome(seen(found=0, left=0), None) == ""
+
+
+def test_of_photos_called_alike_the_one_to_keep_is_named_with_its_folder():
+    group = ShownGroup("same-bytes", "older", [photo(1), photo(2, relation="the same bytes")])
+    assert group.outcome == Outcome("photos of mine/a.jpg", 1, 209_431)
+    assert ShownGroup("edited", "", [photo(2, relation="grey"), photo(3, relation="grey")]).outcome is None
 
 
 def test_photos_without_thumbnails_are_told_in_the_words_of_the_page():

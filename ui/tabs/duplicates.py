@@ -9,14 +9,14 @@ import gradio as gr
 
 from ui.context import PageContext
 from ui.duplicate_handlers import SearchView
-from ui.duplicate_review import Place, decide_shown, decisions_page, may_go, review, take_back
+from ui.duplicate_review import Place, as_csv, decide_shown, decisions_page, may_go, review, take_back
 from ui.handlers import READ_ONLY
 from ui.markup import about, problem
 from ui.tabs import duplicates_markup as markup
-from ui.tabs.shared import QUICK, html, live_html, number, script, value
+from ui.tabs.shared import QUICK, WORK, html, live_html, number, script, to_download, value
 
 POLL_S = 0.7
-SEEN = 7  # outputs of a review
+SEEN = 8  # outputs of a review
 PATHS_SHOWN = 2000  # in the text field; the table has all
 
 
@@ -38,13 +38,20 @@ def duplicates_tab(context: PageContext, tab: gr.Tab, page: gr.Blocks) -> Duplic
         html(about(markup.PROMISE), "duplicates-promise")
     search = html("", "duplicates-search")
     kinds = live_html("", "duplicates-kinds", "kind")
-    bar = live_html(markup.keys(events.is_read_only), "duplicates-keys", "decide", "undo", "step")
+    with gr.Column(elem_id="duplicates-bar"):
+        bar = live_html(markup.keys(events.is_read_only), "duplicates-keys", "decide", "undo", "step")
+        outcome = html("", "duplicates-outcome")
     trouble = html(problem(READ_ONLY if events.is_read_only else None), "duplicates-problem")
     group = live_html("", "duplicates-group", "choose")
     with gr.Accordion("What you decided", open=False, elem_id="duplicates-decided") as decided:
         decisions = live_html("", "duplicates-decisions", "undo", "turn")
     with gr.Accordion("Files that may go", open=False, elem_id="duplicates-may-go") as files:
-        saved = html("", "duplicates-csv")
+        listed = html("", "duplicates-listed")
+        with gr.Row():
+            save = gr.Button("Save as CSV", visible=False, size="sm", elem_id="duplicates-save", scale=0, min_width=140)
+            file = gr.DownloadButton(
+                size="sm", elem_id="duplicates-csv", elem_classes="rc-unseen", scale=0, min_width=140
+            )
         paths = gr.Textbox(
             visible=False,
             label="One path in each line",
@@ -53,7 +60,7 @@ def duplicates_tab(context: PageContext, tab: gr.Tab, page: gr.Blocks) -> Duplic
             buttons=["copy"],
             elem_id="duplicates-paths",
         )
-    seen = [place, kinds, group, trouble, decisions, decided, files]
+    seen = [place, kinds, group, outcome, trouble, decisions, decided, files]
     whole = [timer, begin, stop, search, *seen]
     begin.click(events.begin, place, whole, **QUICK)
     stop.click(events.stop, None, None, **QUICK)
@@ -64,7 +71,9 @@ def duplicates_tab(context: PageContext, tab: gr.Tab, page: gr.Blocks) -> Duplic
     bar.step(events.step, place, seen, **QUICK)
     gr.on([bar.undo, decisions.undo], events.undo, place, seen, **QUICK)
     decisions.turn(events.turn, None, decisions, **QUICK)
-    files.expand(events.files, None, [saved, paths], **QUICK)
+    files.expand(events.files, None, [listed, paths, save], **QUICK)
+    saved = save.click(events.save, None, file, **WORK)
+    saved.then(None, js='() => document.querySelector("#duplicates-csv")?.click()')
     page.load(None, js=script("duplicates.js"))
     return DuplicatesTab([group])
 
@@ -109,12 +118,18 @@ class _Events:
         return self._seen(*take_back(self.search, place, number(event, "decision")))
 
     def turn(self, event: gr.EventData) -> str:
-        return self._decisions(number(event, "start") or 0)[0]
+        start = number(event, "start") or 0
+        made, total = decisions_page(self.search, start, markup.LISTED)
+        return markup.decisions(made, start, total, self.is_read_only)
 
     def files(self) -> list[Any]:
-        paths, table = may_go(self.search)
-        lines = "\n".join(path.encode("utf-8", "replace").decode() for path in paths[:PATHS_SHOWN])
-        return [markup.list_of_files(paths, table), gr.Textbox(lines, visible=bool(paths))]
+        files = may_go(self.search)
+        lines = "\n".join(file.path.encode("utf-8", "replace").decode() for file in files[:PATHS_SHOWN])
+        return [markup.list_of_files(files), gr.Textbox(lines, visible=bool(files)), gr.Button(visible=bool(files))]
+
+    def save(self) -> Any:
+        """The whole list as it is now."""
+        return gr.DownloadButton(value=to_download("copies.csv", as_csv(may_go(self.search))))
 
     def _search(self, view: SearchView) -> list[Any]:
         timer = gr.Timer(active=True) if view.running else gr.skip()
@@ -124,15 +139,13 @@ class _Events:
     def _seen(self, place: Place, refused: str | None = None) -> list[Any]:
         """SEEN values: what a person sees of the review at a place."""
         seen = review(self.search, place)
-        listed, made = self._decisions()
+        made, total = decisions_page(self.search, 0, markup.LISTED)
+        listed = markup.decisions(made, 0, total, self.is_read_only)
         trouble = READ_ONLY if self.is_read_only else refused
         running = self.search.view().running and not self.search.groups
         return [
-            seen.place, markup.kinds(seen), "" if running else markup.group(seen, self.search.has_looked, made),
-            problem(trouble), listed, gr.Accordion(label=f"What you decided ({made:,})"),
+            seen.place, markup.kinds(seen), "" if running else markup.group(seen, self.search.has_looked, total),
+            markup.outcome(seen, made[0] if made else None), problem(trouble), listed,
+            gr.Accordion(label=f"What you decided ({total:,})"),
             gr.Accordion(label=f"Files that may go ({seen.may_go:,})", open=False),
         ]  # fmt: skip
-
-    def _decisions(self, start: int = 0) -> tuple[str, int]:
-        made, total = decisions_page(self.search, start, markup.LISTED)
-        return markup.decisions(made, start, total, self.is_read_only), total

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
 from ui.duplicate_handlers import SearchView
-from ui.duplicate_review import VERDICT_WORDS, MadeDecision, PhotoFacts, Review
+from ui.duplicate_review import VERDICT_WORDS, FileToGo, MadeDecision, PhotoFacts, Review
 from ui.job_words import photos
 from ui.markup import about, empty, problem, text
 
@@ -17,6 +16,8 @@ KINDS = {  # as a person would say it, and what it means
     "burst": ("Bursts", "Taken moments apart by one camera"),
 }
 PROMISE = "RegConv never deletes, moves or changes a photo. You decide, it remembers, and lists the files that may go."
+DELETES_NOTHING = "RegConv itself deletes nothing"
+ABOUT_ONE = ' aria-describedby="rc-outcome"'  # of the button: `outcome` says what it would do
 STRIP = 24  # photos of a group at once
 LISTED = 20  # decisions at once
 
@@ -61,7 +62,7 @@ def group(seen: Review, was_searched: bool, decisions: int) -> str:
     shown = seen.group
     if shown is None:
         return empty(_nothing(seen, was_searched, decisions))
-    if len(shown.photos) < 2:
+    if shown.outcome is None:
         return empty("Photos of this group are no longer there. Look for duplicates again, or go on with →.")
     keep, *others = shown.photos
     name, hint = KINDS[shown.kind]
@@ -80,6 +81,20 @@ def group(seen: Review, was_searched: bool, decisions: int) -> str:
     )
 
 
+def outcome(seen: Review, newest: MadeDecision | None) -> str:
+    """What “One is enough” would do with the group that is seen, and what the newest decision came to: a line each."""
+    would = seen.group.outcome if seen.group else None
+    if not any(seen.found.values()):
+        return ""
+    words = "&nbsp;"
+    if would is not None:
+        words = f"“One is enough” keeps {_name(would.keep)} and lets <b>{_count(would.files)}</b> go ({_size(would.bytes)})."
+    said = f"{DELETES_NOTHING}: it lists the files that may go."
+    if newest is not None:
+        said = f"Newest decision: {_came_to(newest)}. {DELETES_NOTHING}."
+    return f'<div class="rc-outcome"><p id="rc-outcome">{words}</p><p role="status">{said}</p></div>'
+
+
 def keys(is_read_only: bool) -> str:
     """The buttons of the review: they stay while groups go by, so that the focus does."""
     off = " disabled" if is_read_only else ""
@@ -90,7 +105,7 @@ def keys(is_read_only: bool) -> str:
     )
     decide = "".join(
         f'<button type="button" class="rc-verdict" data-event="decide" data-verdict="{verdict}" data-key="{key}"'
-        f' title="{hint}"{off}>{words}<kbd>{key.upper()}</kbd></button>'
+        f' title="{hint}"{ABOUT_ONE * (verdict == "keep-one")}{off}>{words}<kbd>{key.upper()}</kbd></button>'
         for verdict, key, words, hint in verdicts
     )
     return (
@@ -118,15 +133,12 @@ def decisions(made: Sequence[MadeDecision], start: int, total: int, is_read_only
     return f'<ul class="rc-decisions">{rows}</ul><p class="rc-turn">{where}{buttons}</p>'
 
 
-def list_of_files(paths: Sequence[str], table: str) -> str:
-    """A link that saves the table; the page itself made it, so that no file of it lies on the server."""
-    if not paths:
+def list_of_files(files: Sequence[FileToGo]) -> str:
+    """How many files may go, and who deletes them."""
+    if not files:
         return empty("No file yet. Press “One is enough” at a group: all but its first photo are listed here.")
-    data = base64.b64encode(table.encode("utf-8", "surrogateescape")).decode()
-    return (
-        f'<p class="rc-turn"><span>{len(paths):,} file{"s" * (len(paths) != 1)}</span>'
-        f'<a class="rc-quiet" download="copies.csv" href="data:text/csv;charset=utf-8;base64,{data}">Save as CSV</a></p>'
-    )
+    much = f"{_count(len(files))}, {_size(sum(file.bytes for file in files))} together."
+    return about(f"{much} {DELETES_NOTHING}: to delete them, take the list to your file manager or a script.")
 
 
 def _nothing(seen: Review, was_searched: bool, decisions: int) -> str:
@@ -209,7 +221,29 @@ def _facts(photo: PhotoFacts) -> list[tuple[str, str]]:
 def _size(count: int) -> str:
     if count < 1000:
         return f"{count} bytes"
+    if count >= 1_000_000_000:
+        return f"{count / 1_000_000_000:,.1f} GB"
     return f"{count / 1000:,.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:,.1f} MB"
+
+
+def _count(files: int) -> str:
+    return f"{files:,} file{'s' * (files != 1)}"
+
+
+def _name(name: str) -> str:
+    """A file's name, cut by the style sheet where it is long."""
+    return f'<b class="rc-cut" title="{text(name)}">{text(name)}</b>'
+
+
+def _came_to(one: MadeDecision) -> str:
+    """A decision in words, as HTML."""
+    if one.outcome is not None:
+        return f"{_name(one.outcome.keep)} stays, {_count(one.outcome.files)} may go ({_size(one.outcome.bytes)})"
+    verdict = text(VERDICT_WORDS.get(one.verdict, one.verdict))
+    if not one.photos:
+        return f"{verdict}, of photos that are no longer there"
+    more = f" and {len(one.photos) - 1:,} more" if len(one.photos) > 1 else ""
+    return f"{verdict}: {_name(one.photos[0][1])}{more}"
 
 
 def _decision(one: MadeDecision, is_read_only: bool) -> str:
@@ -221,8 +255,9 @@ def _decision(one: MadeDecision, is_read_only: bool) -> str:
     more = f" and {len(one.photos) - 4} more" if len(one.photos) > 4 else ""
     words = VERDICT_WORDS.get(one.verdict, one.verdict).capitalize()
     off = " disabled" if is_read_only else ""
+    came_to = f"<span>{_came_to(one)}</span>" if one.outcome else ""
     return (
-        f'<li><span class="rc-thumbs">{pictures}</span><span class="rc-said"><b>{text(words)}</b>'
+        f'<li><span class="rc-thumbs">{pictures}</span><span class="rc-said"><b>{text(words)}</b>{came_to}'
         f"<span>{text(names + more)}</span><span>{one.decided_at:%d %b %Y, %H:%M} UTC</span></span>"
         f'<button type="button" class="rc-quiet" data-event="undo" data-decision="{one.id}"{off}>Take back</button></li>'
     )

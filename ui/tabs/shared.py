@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 # Quick answers do not wait behind pictures that are being looked at.
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -32,6 +34,15 @@ def live_html(value: str, elem_id: str, *events: str, **options: Any) -> gr.HTML
     The listener reads them from gr.EventData with `number`: everything that comes from a browser is a text, and may be any.
     """
     return html(value, elem_id, js_on_load=f"const EVENTS = {json.dumps(events)};\n{_EVENTS}", **options)
+
+
+def to_download(name: str, data: bytes) -> str:
+    """A file of these bytes for gr.DownloadButton: it lies where Gradio gives files out from, and deletes them after an hour."""
+    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()  # the same file is there once
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(data)
+    return str(path)
 
 
 def value(event: gr.EventData, name: str) -> str:
