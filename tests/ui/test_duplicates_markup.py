@@ -127,6 +127,12 @@ def test_what_one_is_enough_would_do_stands_beside_it_and_what_the_newest_decisi
     assert markup.outcome(seen(found=0, left=0), None) == ""
 
 
+def test_of_a_long_name_both_ends_are_shown():
+    source = markup.outcome(seen(photo(7, "x" * 100 + "-12345.jpg"), photo(8, relation="grey")), None)
+    assert f"keeps {'x' * 21}…xxxx-12345.jpg and" in words(source)
+    assert f'title="{"x" * 100}-12345.jpg"' in source
+
+
 def test_of_photos_called_alike_the_one_to_keep_is_named_with_its_folder():
     group = ShownGroup("same-bytes", "older", [photo(1), photo(2, relation="the same bytes")])
     assert group.outcome == Outcome("photos of mine/a.jpg", 1, 209_431)

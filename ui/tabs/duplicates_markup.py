@@ -18,6 +18,7 @@ KINDS = {  # as a person would say it, and what it means
 PROMISE = "RegConv never deletes, moves or changes a photo. You decide, it remembers, and lists the files that may go."
 DELETES_NOTHING = "RegConv itself deletes nothing"
 ABOUT_ONE = ' aria-describedby="rc-outcome"'  # of the button: `outcome` says what it would do
+LONGEST = 36  # characters of a name in a sentence
 STRIP = 24  # photos of a group at once
 LISTED = 20  # decisions at once
 
@@ -231,8 +232,9 @@ def _count(files: int) -> str:
 
 
 def _name(name: str) -> str:
-    """A file's name, cut by the style sheet where it is long."""
-    return f'<b class="rc-cut" title="{text(name)}">{text(name)}</b>'
+    """A file's name; of a long one both ends, so that it stays on its line."""
+    short = name if len(name) <= LONGEST else f"{name[: LONGEST - 15]}…{name[-14:]}"
+    return f'<b title="{text(name)}">{text(short)}</b>'
 
 
 def _came_to(one: MadeDecision) -> str:
