@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from index.errors import LibraryError
 from index.job import index_folder
@@ -16,6 +19,7 @@ from storage.records import JobRecord
 
 __all__ = ["CANCELLED", "DONE", "INTERRUPTED", "RUNNING", "JobRecord", "Runner"]
 log = logging.getLogger(__name__)
+NICENESS = 10  # of a job's thread, and so of those that compute for it: whoever looks at a picture meanwhile goes first
 
 
 class Runner:
@@ -68,6 +72,9 @@ class Runner:
 
 
 def _exhaust(steps: Iterator[Progress], name: str) -> None:
+    if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     try:
         for _ in steps:
             pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -16,7 +18,7 @@ from index.errors import LibraryError
 from index.folders import indexed_folders, sizes
 from index.job import index_folder
 from index.library import Library
-from index.runner import Runner
+from index.runner import NICENESS, Runner
 from storage.records import JobRecord
 
 Run = Callable[..., dict[str, Any]]
@@ -50,6 +52,25 @@ def held(library: Library, monkeypatch: pytest.MonkeyPatch) -> Held:
     monkeypatch.setattr(index.job, "BEAT_S", 0.0)
     monkeypatch.setattr(type(library.embedder), "batch_size", 2)
     return held
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux only")
+def test_a_job_gives_way_to_whoever_looks_at_a_picture(
+    library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, niceness = library.embedder.embed, []
+
+    def noted(pictures: Any) -> Any:
+        niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return embed(pictures)
+
+    monkeypatch.setattr(library.embedder, "embed", noted)
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    runner = Runner(library)
+    runner.start([str(photos)])
+    runner.wait(30)
+    assert set(niceness) == {NICENESS}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine < NICENESS
 
 
 def test_a_paused_job_keeps_its_place_and_is_gone_on_with(library: Library, photos: Path, run: Run, held: Held) -> None:
