@@ -52,16 +52,17 @@ def build_page(context: PageContext) -> gr.Blocks:
         with tab["duplicates"]:
             groups = duplicates_tab(context, tab["duplicates"], page)
         with tab["library"]:
-            timer = library_tab(context, tab["library"])
+            shelf = library_tab(context, tab["library"])
         page.load(machine, outputs=header, show_progress="hidden", api_visibility="private")
         for javascript in (script("keys.js"), script("paste.js"), LOADED):
             page.load(None, js=javascript)
+        shelf.job.look(partial(gr.Tabs, selected="look"), None, tabs, **QUICK)
         _follow_address(address, tabs, tab, looks)
         _follow_choices(
             context, tabs, looks, pairs, [*pairs.choosers, *maps.choosers, *atlas.choosers, *groups.choosers]
         )
         for name, one in tab.items():
-            one.select(partial(gr.Timer, active=name == "library"), None, timer, **QUICK)
+            one.select(partial(gr.Timer, active=name == "library"), None, shelf.timer, **QUICK)
     return page
 
 

@@ -62,6 +62,8 @@ def test_a_folder_is_chosen_indexed_shown_again_after_a_reload_and_checked(
     page.locator("#measure").click()
     expect(page.locator("#disk")).to_contain_text("Together")
     expect(page.locator("#facts")).to_contain_text("exact: every vector is compared; 14 vectors")
+    page.get_by_role("button", name="Look at your photos").click()
+    expect(page.locator("#neighbours")).to_contain_text("Three things to try")
 
 
 def test_a_job_of_another_process_is_shown_paused_shown_again_and_cancelled(

@@ -55,6 +55,16 @@ def test_progress_has_a_value_only_where_the_total_is_known():
     assert "<progress" not in library_markup.job(JobView(False, "The last run is complete", None))
 
 
+def test_from_a_job_that_has_ended_it_goes_on_to_the_photos_where_there_are_some():
+    ended, running = JobView(False, "The last run is complete", None), JobView(True, "Reading pictures", 0.5)
+    assert re.search(r'<button [^>]*data-event="look">Look at your photos</button>', library_markup.job(ended, 3))
+    for view, searchable in ((ended, 0), (running, 3)):
+        source = library_markup.job(view, searchable)
+        assert "data-event" not in source
+        assert "rc-onward" in source  # its room
+    assert "data-event" not in library_markup.job(None, 3)
+
+
 def test_unreadable_files_are_paged():
     files = [Unreadable("/a", "is empty")]
     first = library_markup.unreadable(UnreadablePage(files, 77), 1234, 0, may_retry=True)

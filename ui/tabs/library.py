@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import gradio as gr
 
 from ui.context import PageContext
@@ -14,12 +16,20 @@ from ui.tabs.shared import QUICK
 POLL_S = 1.0
 
 
-def library_tab(context: PageContext, tab: gr.Tab) -> gr.Timer:
-    """Build the tab, called within it; the timer asks how the jobs go, and is to run only while the tab is shown."""
+@dataclass(frozen=True)
+class LibraryTab:
+    """What the page needs: a timer that asks how the jobs go, to run only while the tab is shown; a piece with "look"."""
+
+    timer: gr.Timer
+    job: gr.HTML
+
+
+def library_tab(context: PageContext, tab: gr.Tab) -> LibraryTab:
+    """Build the tab; called within it."""
     timer = gr.Timer(POLL_S, active=False)
     with gr.Row(elem_classes="rc-library"):
         with gr.Column(scale=3, min_width=320):
-            jobs = jobs_part(context)
+            jobs, job = jobs_part(context)
         with gr.Column(scale=2, min_width=320):
             with gr.Column(elem_classes="rc-card"):
                 model = model_part(context)
@@ -30,4 +40,4 @@ def library_tab(context: PageContext, tab: gr.Tab) -> gr.Timer:
     refresh = Refresh([jobs, model, health])
     for acted in [tab.select, timer.tick, *(event.then for part in refresh.parts for event in part.acted)]:
         acted(refresh, refresh.sent, refresh.outputs, **QUICK)
-    return timer
+    return LibraryTab(timer, job)

@@ -25,8 +25,8 @@ LEAST_S = 5.0  # between two counts of a library while a job is at work,
 TIMES = 50  # and as many times what a count takes: a million photos are not counted every second
 
 
-def jobs_part(context: PageContext) -> Part:
-    """Build the part; called within the tab."""
+def jobs_part(context: PageContext) -> tuple[Part, gr.HTML]:
+    """Build the part, called within the tab; with it the piece whose "look" leads on to the photos."""
     events = _Events(context)
     counts = html(markup.counts(None), "counts")
     with gr.Column(visible=False, elem_id="sample", elem_classes="rc-card") as sample:
@@ -47,7 +47,7 @@ def jobs_part(context: PageContext) -> Part:
         pause = gr.Button("Pause", interactive=False, elem_id="pause", min_width=90)
         resume = gr.Button("Resume", visible=False, elem_id="resume", min_width=90)
         cancel = gr.Button("Cancel", interactive=False, elem_id="cancel", min_width=90)
-    job = html(markup.job(None), "job")
+    job = live_html(markup.job(None), "job", "look")
     known = live_html("", "indexed", "update")
     unreadable = live_html("", "unreadable", "turn", "retry")
 
@@ -65,7 +65,7 @@ def jobs_part(context: PageContext) -> Part:
         unreadable.retry(events.retry, None, trouble, **QUICK),
     ]
     outputs = [counts, sample, begin, start, pause, resume, cancel, job, known, unreadable]
-    return Part(outputs, events.now, acted)
+    return Part(outputs, events.now, acted), job
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Events:
             gr.update(visible=not can_resume, interactive=is_running),
             gr.update(visible=can_resume, interactive=not is_busy),
             gr.update(interactive=is_running or can_resume),
-            markup.job(view),
+            markup.job(view, counted.numbers["embedded"]),
             markup.folders(counted.folders, not is_busy),
             markup.unreadable(counted.unreadable, counted.numbers["unreadable"], 0, not is_busy),
         ]

@@ -24,11 +24,13 @@ def counts(numbers: dict[str, int] | None) -> str:
     return f'<dl class="rc-counts">{cells}</dl>'
 
 
-def job(view: JobView | None) -> str:
-    """The newest index job: where it is, where it was paused, or its report."""
+def job(view: JobView | None, searchable: int = 0) -> str:
+    """The newest index job: where it is, where it was paused, or its report, and from there on to the `searchable` photos."""
     if view is None:
         return section("Indexing", empty("Nothing has been indexed yet. Name a folder above and press Start."))
-    return section("Indexing", progress(view))
+    may_look = searchable and not view.running
+    look = '<button type="button" class="rc-to-look" data-event="look">Look at your photos</button>' if may_look else ""
+    return section("Indexing", f'{progress(view)}<p class="rc-onward">{look}</p>')
 
 
 def progress(view: JobView) -> str:
