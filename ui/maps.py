@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+WEBP_METHOD = 0  # the fastest: a quarter of the time of Pillow's own choice, for a sixth more bytes
 SHOWN = 16  # channels on a sheet: four by four stays readable on a phone
 QUIET = 0.05  # a map that varies less than this share of its stage's strongest is not blown up to full contrast
 BETWEEN = (112, 102, 108)  # the lines between maps: told from dark and light maps, on dark and light pages
@@ -103,7 +104,8 @@ def stage_picture(
 def encoded(picture: np.ndarray, kind: str = "PNG", quality: int = 85) -> bytes:
     """A picture uint8 (h, w, 3) as the bytes of a file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, kind, **({"quality": quality} if kind != "PNG" else {}))
+    options: dict[str, int] = {"PNG": {}, "JPEG": {"quality": quality}, "WEBP": {"quality": quality, "method": WEBP_METHOD}}[kind]
+    Image.fromarray(picture).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
