@@ -89,7 +89,9 @@ def moment(name: str, text: str | None) -> datetime | None:
             return datetime.strptime(text.strip(), form)
         except ValueError:
             continue
-    raise BadAddress(f"{name}: {text!r} is no date. Give a year, month or day such as 2020, 2020-05 or 2020-05-17.")
+    raise BadAddress(
+        f"{name}: {text[:40]!r} is no date. Give a year, month or day such as 2020, 2020-05 or 2020-05-17."
+    )
 
 
 def shown_moment(when: datetime | None) -> str:

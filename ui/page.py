@@ -71,7 +71,7 @@ def _follow_address(address: gr.HTML, tabs: gr.Tabs, tab: dict[str, gr.Tab], loo
 
     def visit(event: gr.EventData, ask: Ask, trail: list[Any], picture: str | int | None) -> dict[Any, Any]:
         shown = looks.events.visit(event, ask, trail, picture)
-        tab = "look" if shown.get(looks.events.at.trouble) else tab_of(value(event, "address"))
+        tab = "look" if looks.events.is_refused(shown) else tab_of(value(event, "address"))
         return shown | {tabs: gr.Tabs(selected=tab)}
 
     address.visit(visit, looks.view[:3], [*looks.outputs, tabs], **looks.latest)
@@ -99,7 +99,7 @@ def _follow_choices(
         return markup.problem(refused), gr.skip() if refused else gr.Tabs(selected="library")
 
     view, outputs = looks.view, [*looks.outputs, tabs]
-    looks.found.sample(sample, None, [looks.events.at.trouble, tabs], **looks.latest)
+    looks.found.sample(sample, None, [looks.events.at.said, tabs], **looks.latest)
     for chooser in choosers:
         chooser.choose(choose, view, outputs, **looks.latest)
     looks.found.stages(stages, view, outputs, **looks.latest)

@@ -85,7 +85,7 @@ def test_a_view_is_its_address_and_back_goes_back(watched: Watched, server: str,
     page.wait_for_url("**like=parts")
     watched.go(f"{server}/?after=tomorrow&tab=map")
     expect(page.get_by_role("tab", name="Look")).to_have_attribute("aria-selected", "true")
-    expect(page.locator("#look-problem")).to_contain_text("'tomorrow' is no date")
+    expect(page.locator("#answer-problem [role=alert]")).to_contain_text("'tomorrow' is no date")
 
 
 def test_a_query_grows_narrows_and_is_weighed(
@@ -123,10 +123,11 @@ def test_a_query_grows_narrows_and_is_weighed(
     expect(page.locator("#neighbours .rc-empty")).to_contain_text("none with after")
     page.locator("#after textarea, #after input").fill("soon")
     page.keyboard.press("Enter")
-    expect(page.locator("#look-problem")).to_contain_text("'soon' is no date")
+    expect(page.locator("#dates-problem [role=alert]")).to_contain_text("Taken from: 'soon' is no date")
+    expect(names.first).to_be_visible()  # what is no date narrows nothing
     page.locator("#after textarea, #after input").fill("")
     page.keyboard.press("Enter")
-    expect(names.first).to_be_visible()
+    expect(page.locator("#dates-problem")).to_be_empty()
     # what was typed just now counts for what is clicked next
     page.locator("#before textarea, #before input").fill("1999")
     page.locator("#neighbours .rc-photo").nth(1).click()

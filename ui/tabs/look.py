@@ -11,7 +11,7 @@ from ui.context import PageContext
 from ui.search_handlers import Ask
 from ui.tabs import look_markup as markup
 from ui.tabs.look_events import LookEvents
-from ui.tabs.look_parts import DIAL, MIX, LookParts
+from ui.tabs.look_parts import BEFORE, DIAL, FROM, MIX, LookParts
 from ui.tabs.shared import LATEST, QUICK, WORK, html, live_html
 
 PICTURES = ["image"]  # what the fields for pictures take: the server finds out what a file really is
@@ -35,7 +35,7 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
     """Build the tab; called within it. `address` holds the view's address."""
     ask, picture, trail = gr.State(Ask()), gr.State(None), gr.State([])
     events = LookEvents(context)
-    with gr.Row(elem_classes="rc-look"):
+    with gr.Row(elem_classes="rc-query"):
         with gr.Column(scale=2, min_width=280):
             query = gr.Image(
                 label="Your picture", type="filepath", sources=["upload", "clipboard"], buttons=[], height=280,
@@ -58,12 +58,13 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
         with gr.Column(scale=5, min_width=320):
             steps = live_html("", "trail", "visit")
             controls = _controls(context)
+            said = html("", "answer-problem", elem_classes="rc-said")
             found = live_html(
                 events.nothing_yet(), "neighbours", "choose", "more", "less", "why", "stages", "say", "turn", "sample"
             )
     stages = html(events.no_stages(), "stages")
     at = LookParts(
-        ask, picture, trail, query, trouble, picks, add, labels, own, lesson, taught, steps, found, stages, address,
+        ask, picture, trail, query, trouble, picks, add, labels, own, lesson, taught, steps, said, found, stages, address,
         **controls,
     )  # fmt: skip
     events.at = at
@@ -92,14 +93,16 @@ def _controls(context: PageContext) -> dict[str, Any]:
     with gr.Row(visible=False, elem_classes="rc-mix") as mixer:
         names = context.library.space.names
         mix = [gr.Slider(0, 1, 1, step=0.05, label=name.replace("stage", "stage "), min_width=140) for name in names]
-    with gr.Accordion("Only some photos", open=False, elem_id="filters") as filters, gr.Row():
-        folder = gr.Dropdown([], allow_custom_value=True, label="In the folder", value=None, elem_id="folder")
-        camera = gr.Dropdown([], allow_custom_value=True, label="Taken by the camera", value=None, elem_id="camera")
-        after = gr.Textbox(label="Taken from", placeholder="2024-05", max_lines=1, elem_id="after", min_width=120)
-        before = gr.Textbox(label="Taken before", placeholder="2025", max_lines=1, elem_id="before", min_width=120)
+    with gr.Accordion("Only some photos", open=False, elem_id="filters") as filters:
+        with gr.Row():
+            folder = gr.Dropdown([], allow_custom_value=True, label="In the folder", value=None, elem_id="folder")
+            camera = gr.Dropdown([], allow_custom_value=True, label="Taken by the camera", value=None, elem_id="camera")
+            after = gr.Textbox(label=FROM, placeholder="2024-05", max_lines=1, elem_id="after", min_width=120)
+            before = gr.Textbox(label=BEFORE, placeholder="2025", max_lines=1, elem_id="before", min_width=120)
+        dates = html("", "dates-problem")
     return {
         "dial": dial, "words": words, "mixer": mixer, "mix": mix, "filters": filters, "folder": folder, "camera": camera,
-        "after": after, "before": before,
+        "after": after, "before": before, "dates": dates,
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,12 @@ def trail(steps: Sequence[tuple[str, str, str | None]]) -> str:
 def address(words: str) -> str:
     """The view's address, for the address bar."""
     return f'<span hidden data-address="{text(words)}"></span>'
+
+
+def wrong_dates(wrong: Mapping[str, str]) -> str:
+    """What is no date, under the fields, which the style sheet marks by data-wrong; nothing where all are."""
+    said = "\n".join(wrong.values())
+    return f'<div data-wrong="{text(" ".join(wrong))}">{problem(said)}</div>' if wrong else ""
 
 
 def stages(result: LookResult | None, names: Sequence[str] = ()) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
 
 from index.search import LIKE
-from ui.address import WORDS, moment
+from ui.address import WORDS, BadAddress, moment
 from ui.page_routes import FILE
 from ui.search_handlers import Ask
 
 Picture = int | str | None  # that is looked at: a photo's id, an upload, or none
 DIAL, MIX = LIKE, "mix"
+FROM, BEFORE = "Taken from", "Taken before"
 BROWSERS_SHOW = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 
 
@@ -44,21 +46,32 @@ class View:
         ask, trail, picture, *controls = values
         return cls(ask, trail, picture, tuple(controls))
 
-    def as_controls_say(self) -> Ask:
-        """The query with what the controls narrow it to: one may have been left just now. Raises BadAddress for what is no date."""
+    def as_controls_say(self) -> tuple[Ask, dict[str, str]]:
+        """The query with what the controls narrow it to (one may have been left just now), and by field what is no date.
+
+        A field whose words are no date narrows nothing.
+        """
         if not self.controls:
-            return self.ask
+            return self.ask, {}
         dial, words, folder, camera, after, before, *mix = self.controls
-        return replace(
+        dates: dict[str, datetime | None] = {}
+        wrong: dict[str, str] = {}
+        for field, label, typed in (("after", FROM, after), ("before", BEFORE, before)):
+            try:
+                dates[field] = moment(label, typed if isinstance(typed, str) else None)
+            except BadAddress as error:
+                wrong[field] = f"{error} Until then this field is left out."
+        ask = replace(
             self.ask,
             words=tuple(words or ())[:WORDS],
             like=None if dial in (MIX, DIAL[-1]) else dial,
             stages=tuple(mix) if dial == MIX else (),
             folder=folder or None,
             camera=camera or None,
-            after=moment("Taken from", after),
-            before=moment("Taken before", before),
+            after=dates.get("after"),
+            before=dates.get("before"),
         )
+        return ask, wrong
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,7 @@ class LookParts:
     lesson: gr.Group
     taught: gr.HTML
     steps: gr.HTML
+    said: gr.HTML
     found: gr.HTML
     stages: gr.HTML
     address: gr.HTML
@@ -89,6 +103,7 @@ class LookParts:
     camera: gr.Dropdown
     after: gr.Textbox
     before: gr.Textbox
+    dates: gr.HTML
 
     @property
     def controls(self) -> list[Any]:
