@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
+from index.background import in_background
 from index.errors import LibraryError
 from index.job import index_folder
 from index.library import Library
@@ -19,7 +17,6 @@ from storage.records import JobRecord
 
 __all__ = ["CANCELLED", "DONE", "INTERRUPTED", "RUNNING", "JobRecord", "Runner"]
 log = logging.getLogger(__name__)
-NICENESS = 10  # of a job's thread, and so of those that compute for it: whoever looks at a picture meanwhile goes first
 
 
 class Runner:
@@ -62,8 +59,7 @@ class Runner:
 
     def _begin(self, steps: Iterator[Progress], name: str) -> None:
         next(steps)  # takes the lease, so that a refusal reaches the caller
-        self._thread = threading.Thread(target=_exhaust, args=(steps, name), name=name, daemon=True)
-        self._thread.start()
+        self._thread = in_background(name, _exhaust, steps, name)
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until the job that was started here has ended."""
@@ -72,9 +68,6 @@ class Runner:
 
 
 def _exhaust(steps: Iterator[Progress], name: str) -> None:
-    if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     try:
         for _ in steps:
             pass

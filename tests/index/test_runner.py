@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 import index.job
+from index.background import NICENESS
 from index.errors import LibraryError
 from index.folders import indexed_folders, sizes
 from index.job import index_folder
 from index.library import Library
-from index.runner import NICENESS, Runner
+from index.runner import Runner
 from storage.records import JobRecord
 
 Run = Callable[..., dict[str, Any]]
