@@ -36,8 +36,8 @@ def library_tab(context: PageContext, tab: gr.Tab) -> LibraryTab:
             with gr.Column(elem_classes="rc-card"):
                 health = health_part(context)
             with gr.Column(elem_classes="rc-card"):
-                facts_part(context, tab)
-    refresh = Refresh([jobs, model, health])
+                facts = facts_part(context, tab)
+    refresh = Refresh([jobs, model, health, facts])
     for acted in [tab.select, timer.tick, *(event.then for part in refresh.parts for event in part.acted)]:
         acted(refresh, refresh.sent, refresh.outputs, **QUICK)
     return LibraryTab(timer, job)

@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from index.runner import RUNNING
+from ui import job_handlers
 from ui.context import PageContext
 from ui.fact_handlers import disk_use, facts_in_use
 from ui.health_handlers import Checkup
@@ -39,15 +41,22 @@ def health_part(context: PageContext) -> Part:
     return Part([quick, whole, stop, mend, health], events.now, acted)
 
 
-def facts_part(context: PageContext, tab: gr.Tab) -> None:
-    """What is in use, asked when the tab is opened; what it takes on the disk, on demand. Called within the tab."""
+def facts_part(context: PageContext, tab: gr.Tab) -> Part:
+    """What is in use, asked when the tab is opened and after each job and change of model; what it takes on the disk, on demand.
+
+    Called within the tab. The part tells that something has changed; to say what takes longer, which is an event of its own.
+    """
+    events = _FactEvents(context)
+    since = html("", "facts-since")
     html("<h2>In use</h2>", "facts-title")
     facts = html(markup.facts([("Model", "…"), ("Engine", "…"), ("FAISS", "…"), ("Search index", "…")]), "facts")
     html("<h2>On the disk</h2>", "disk-title")
     disk = html("", "disk")
     measure = gr.Button("Measure", elem_id="measure", min_width=110, size="sm")
-    tab.select(lambda: markup.facts(facts_in_use(context.library)), None, facts, **QUIETLY)
-    measure.click(lambda: markup.facts(disk_use(context.library)), None, disk, **WORK)
+    tab.select(events.facts, None, facts, **QUIETLY)
+    since.change(events.facts, None, facts, **QUICK)  # by then the job has loaded what this asks
+    measure.click(events.disk, None, disk, **WORK)
+    return Part([since], events.now)
 
 
 class _Events:
@@ -77,3 +86,22 @@ class _Events:
 
     def stop(self) -> None:
         self.checkup.stop()
+
+
+class _FactEvents:
+    """Handlers about what is in use, and since when."""
+
+    def __init__(self, context: PageContext) -> None:
+        self.library, self.runner = context.library, context.runner
+
+    def now(self) -> list[Any]:
+        """Another text for another model, and once a job has ended."""
+        jobs = map(self.runner.job, job_handlers.KINDS)
+        ended = [str(job.id) for job in jobs if job is not None and job.state != RUNNING]
+        return [markup.since(" ".join([str(self.library.follow().space_id), *ended]))]
+
+    def facts(self) -> str:
+        return markup.facts(facts_in_use(self.library))
+
+    def disk(self) -> str:
+        return markup.facts(disk_use(self.library))

@@ -33,6 +33,11 @@ def health(view: HealthView) -> str:
     return f'<p><b>{found}{ago(view.finished_at)}.</b></p>{said}{advice}<ul class="rc-findings">{rows}</ul>'
 
 
+def since(stamp: str) -> str:
+    """What tells the page that other facts may be in use."""
+    return f'<span hidden data-since="{text(stamp)}"></span>'
+
+
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """What is in use, or what it takes: a line each."""
     lines = "".join(f"<dt>{text(what)}</dt><dd>{text(words)}</dd>" for what, words in pairs)
