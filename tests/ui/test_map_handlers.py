@@ -21,6 +21,7 @@ from index.library import Library
 from index.progress import step
 from index.teach import teach
 from storage.records import Filter
+from ui import map_handlers
 from ui.api.map import MapAnswer
 from ui.api.routes import add_api
 from ui.context import PageContext
@@ -106,6 +107,33 @@ def test_an_empty_library_says_what_to_do_and_draws_nothing(empty_library: Libra
     assert drawing.view() == MapView(hint=EMPTY_LIBRARY)
     assert drawing.points().photos == []
     assert drawing.photo_on_it(1) is None
+
+
+def test_a_library_is_counted_anew_only_where_something_may_have_changed(
+    copied: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = finished(copied)
+    counted: list[int] = []
+    counts = copied.catalog.counts
+
+    def noted(space_id: int | None) -> dict[str, int]:
+        counted.append(1)
+        return counts(space_id)
+
+    drawing.view()
+    monkeypatch.setattr(copied.catalog, "counts", noted)
+    assert drawing.view() == drawing.view()
+    assert not counted
+    job_id = copied.catalog.start_job("index", ["/photos"])
+    drawing.view()
+    copied.catalog.mark_gone([str(Path(copied.catalog.photos_in("present", 1)[0].path).parent)], [], set(), 10**9)
+    copied.catalog.finish_job(job_id, "done")
+    assert drawing.view() == MapView(hint=EMPTY_LIBRARY)
+    assert len(counted) == 2
+
+    monkeypatch.setattr(map_handlers, "IDLE_S", 0.0)
+    drawing.view()
+    assert len(counted) == 3
 
 
 def test_what_is_not_on_the_map_yet_is_counted_and_comes_with_the_next(copied: Library) -> None:
