@@ -57,6 +57,16 @@ class Runner:
         """The newest job of a kind, "index" or "switch": its state, progress and report."""
         return self.library.catalog.latest_job(kind)
 
+    def end(self, timeout_s: float) -> None:
+        """Ask the job that was started here to end, and wait for it so long; another process' job goes on."""
+        if self._thread is None or not self._thread.is_alive():
+            return
+        try:
+            self.stop(self._thread.name)
+        except Exception:
+            log.exception("The %s job could not be asked to stop.", self._thread.name)
+        self.wait(timeout_s)
+
     def _begin(self, steps: Iterator[Progress], name: str) -> None:
         next(steps)  # takes the lease, so that a refusal reaches the caller
         self._thread = in_background(name, _exhaust, steps, name)

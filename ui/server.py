@@ -37,6 +37,7 @@ from ui.visits import Visits
 UPLOAD_BYTES = 128 << 20  # of one upload; scans and panoramas are well below
 KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
 THUMBNAIL_SIDE = 256
+END_S = 10  # for a job's current step when the server ends
 GRACE_S = 1  # for open connections when the server ends; the page keeps one open all the time
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -71,11 +72,11 @@ def build_app(
     app = FastAPI(title="RegConv", docs_url=None, redoc_url=None, lifespan=lifespan)
     secret = hashed(password) if password else kept(library)
     app.state.is_open = secret is None
+    app.state.context = context = PageContext.of(library, runner)
     app.state.is_demo = as_demo and library.catalog.is_read_only
     app.state.names = frozenset(names)
     _add_photos(app, library)
     _add_health(app, library)
-    context = PageContext.of(library, runner)
     add_api(app, context)
     page = build_page(context)
     gr.mount_gradio_app(
@@ -115,6 +116,7 @@ def serve(
         with listening:
             app.state.server.run(sockets=[listening])
     finally:
+        app.state.context.end(END_S)
         _LOG.setLevel(level)
 
 
