@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from index.background import in_background
 from index.duplicate_decisions import decide, undo
 from index.duplicate_groups import KINDS, Group, undecided
 from index.duplicates import find_duplicates
@@ -67,8 +68,7 @@ class DuplicateSearch:
                 return
             self._view = SearchView(running=True)
             self._stop.clear()
-            self._thread = threading.Thread(target=self._run, name="duplicates", daemon=True)
-            self._thread.start()
+            self._thread = in_background("duplicates", self._run)
 
     def stop(self) -> None:
         """End after the current step; fingerprints that were made are kept."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from index.background import in_background
 from index.doctor import CHECKS, examination
 from index.library import Library
 from ui.handlers import READ_ONLY
@@ -69,8 +70,7 @@ class Checkup:
                 return "A check is at work already."
             self._stop.clear()
             self._view = HealthView(running=True, phase="Beginning")
-            self._thread = threading.Thread(target=self._run, args=(whole, mend), name="checkup", daemon=True)
-            self._thread.start()
+            self._thread = in_background("checkup", self._run, whole, mend)
         return None
 
     def stop(self) -> None:

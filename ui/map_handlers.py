@@ -15,6 +15,7 @@ import numpy as np
 
 from index import atlas
 from index.atlas import Atlas
+from index.background import in_background
 from index.library import Library
 from index.runner import RUNNING
 from index.teach import taught
@@ -102,8 +103,7 @@ class MapDrawing:
             self._running, self._percent, self._problem = True, 0, None
             self._tried.add(library.space_id)
             self._stop.clear()
-            self._thread = threading.Thread(target=self._run, args=(library,), name="map", daemon=True)
-            self._thread.start()
+            self._thread = in_background("map", self._run, library)
 
     def start_first(self) -> None:
         """Begin where there are photos and no map yet; not again where that was stopped, or failed."""
