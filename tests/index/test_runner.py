@@ -96,6 +96,25 @@ def test_a_paused_job_keeps_its_place_and_is_gone_on_with(library: Library, phot
     assert (finished.report["embedded"], finished.report["unchanged"]) == (5 - done, done)
 
 
+def test_a_server_that_ends_stops_its_own_job_alone_and_waits_for_its_step(
+    library: Library, photos: Path, held: Held
+) -> None:
+    other = library.catalog.start_job("index", ["/elsewhere"])  # as a command line beside the server does
+    runner = Runner(library)
+    runner.end(30)
+    assert not newest(runner).stop_asked
+    library.catalog.finish_job(other, "interrupted")
+
+    runner.start([str(photos)])
+    assert held.reached.wait(30)
+    runner.end(0.01)  # within a step
+    assert newest(runner).state == "running"
+    held.go_on.set()
+    runner.end(30)
+    assert (newest(runner).state, newest(runner).stop_asked) == ("interrupted", True)
+    assert library.catalog.counts(library.space_id)["embedded"] >= 2
+
+
 def test_a_cancelled_job_is_not_gone_on_with_and_keeps_what_it_did(library: Library, photos: Path, held: Held) -> None:
     runner = Runner(library)
     runner.start([str(photos)])
