@@ -209,7 +209,9 @@ def _outcomes(
     """What comes of the groups of which one is enough, by what a decision was about; of `wanted` alone."""
     if not wanted:
         return {}
-    groups = [group for group in superfluous(search.groups, made) if _key(group.copies) in wanted]
+    contents = {content for copies in wanted for content, _ in copies}
+    near = [group for group in search.groups if not contents.isdisjoint(group.copies)]  # few of many thousand
+    groups = [group for group in superfluous(near, made) if _key(group.copies) in wanted]
     shown = _facts(search, groups)
     return {_key(group.copies): one.outcome for group, one in zip(groups, shown, strict=True)}
 
