@@ -25,27 +25,28 @@ let box = [0, 0]; // the field's width and height, pixels
 let later = null;
 let script = null;
 
+const make = (tag, properties, ...inside) => {
+  const one = Object.assign(document.createElement(tag), properties);
+  one.append(...inside);
+  return one;
+};
 const plotly = () =>
   (script ??= new Promise((resolve, reject) => {
-    const tag = document.createElement("script");
-    tag.src = map.dataset.plotly;
-    tag.onload = resolve;
-    tag.onerror = () => reject(new Error("its script could not be loaded"));
-    document.head.append(tag);
+    const onerror = () => reject(new Error("its script could not be loaded"));
+    document.head.append(make("script", { src: map.dataset.plotly, onload: resolve, onerror }));
   }));
 // Kept, since to ask while photos are being placed would make the browser lay out the page for each of them.
-const size = () => box;
 const measure = () => (box = [field.clientWidth, field.clientHeight]);
 const at = (index) => {
-  const [width, height] = size();
+  const [width, height] = box;
   return [(points.x[index] - view.x) / view.scale + width / 2, height / 2 - (points.y[index] - view.y) / view.scale];
 };
 const ranges = () => {
-  const [width, height] = size().map((pixels) => (pixels / 2) * view.scale);
+  const [width, height] = box.map((pixels) => (pixels / 2) * view.scale);
   return { "xaxis.range": [view.x - width, view.x + width], "yaxis.range": [view.y - height, view.y + height] };
 };
 const least = () => (box[0] < 600 ? 38 : 48); // pixels of a photo where there are many; twice that where there are few
-const room = () => size().map((pixels) => pixels - (points.x.length < 200 ? 2 : 1) * least() - 4 * GAP);
+const room = () => box.map((pixels) => pixels - (points.x.length < 200 ? 2 : 1) * least() - 4 * GAP);
 const extent = () => [points.x, points.y].map((all) => all.reduce((most, one) => Math.max(most, one), 0));
 const whole = () => {
   const [width, height] = room();
@@ -73,46 +74,29 @@ const put = () => {
 
 // The points come in an order as good as random: the first that fit are well spread, and mostly the same ones a step later.
 const choose = () => {
-  const [width, height] = size();
+  const [width, height] = box;
   const seen = [];
   for (let index = 0; index < points.x.length; index++) {
     const [x, y] = at(index);
     if (x >= 0 && y >= 0 && x <= width && y <= height) seen.push({ index, x, y });
   }
   side = Math.round(Math.min(2 * least(), Math.max(least(), Math.sqrt((0.3 * width * height) / (seen.length || 1)))));
-  const cell = side + GAP;
-  const taken = new Map();
-  const isFree = ({ x, y }) => {
-    if (x < side / 2 || y < side / 2 || x > width - side / 2 || y > height - side / 2) return false;
-    const [column, row] = [Math.floor(x / cell), Math.floor(y / cell)];
-    for (let key = 0; key < 9; key++) {
-      const other = taken.get(`${column - 1 + (key % 3)} ${row - 1 + Math.floor(key / 3)}`);
-      if (other && Math.abs(other.x - x) < cell && Math.abs(other.y - y) < cell) return false;
-    }
-    taken.set(`${column} ${row}`, { x, y });
-    return true;
-  };
-  const isQuery = ({ index }) => points.photos[index] === query;
-  const first = seen.find(isQuery);
+  const isInside = ({ x, y }) => Math.min(x, y, width - x, height - y) >= side / 2;
+  const isApart = (one, other) => Math.max(Math.abs(one.x - other.x), Math.abs(one.y - other.y)) >= side + GAP;
+  const first = seen.filter(({ index }) => points.photos[index] === query);
   const chosen = [];
-  for (const one of first ? [first, ...seen] : seen) {
+  for (const one of [...first, ...seen]) {
     if (chosen.length === MOST) break;
-    if (isFree(one)) chosen.push(one.index);
+    if (isInside(one) && chosen.every((other) => isApart(one, other))) chosen.push(one);
   }
-  return chosen;
+  return chosen.map(({ index }) => index);
 };
 
 const button = (index) => {
-  const one = document.createElement("button");
-  const picture = document.createElement("img");
-  const id = points.photos[index];
-  one.type = "button";
+  const [id, name] = [points.photos[index], points.names[index]];
+  const picture = make("img", { src: `/photos/${id}/thumbnail`, alt: name, decoding: "async" });
+  const one = make("button", { type: "button", ariaLabel: `Search with ${name}` }, picture);
   Object.assign(one.dataset, { event: "choose", photo: id, cell: "" });
-  one.setAttribute("aria-label", `Search with ${points.names[index]}`);
-  picture.src = `/photos/${id}/thumbnail`;
-  picture.alt = points.names[index];
-  picture.decoding = "async";
-  one.append(picture);
   return one;
 };
 
@@ -121,12 +105,7 @@ const cover = () => {
   const kept = new Map(chosen.map((index) => [index, photos.get(index) ?? button(index)]));
   const hadFocus = list.contains(document.activeElement);
   for (const [index, one] of photos) if (!kept.has(index)) one.parentElement.remove();
-  for (const [index, one] of kept) {
-    if (one.parentElement) continue;
-    const item = document.createElement("li");
-    item.append(one);
-    list.append(item);
-  }
+  for (const one of kept.values()) if (!one.parentElement) list.append(make("li", {}, one));
   photos = kept;
   list.style.setProperty("--side", `${side}px`);
   put();
@@ -165,8 +144,7 @@ const traces = () => {
   const entries = [...groups.map((name, group) => [name, palette[group]]), ...(rest.length && groups.length ? [["others", palette.at(-1)]] : [])];
   legend.replaceChildren(
     ...entries.map(([name, colour]) => {
-      const item = document.createElement("li");
-      item.textContent = name;
+      const item = make("li", {}, name);
       item.style.setProperty("--colour", colour);
       return item;
     }),
@@ -177,23 +155,19 @@ const traces = () => {
 const choices = () => {
   bar.replaceChildren(
     ...points.colourings.map(({ name }, index) => {
-      const one = document.createElement("button");
-      one.type = "button";
-      one.textContent = name;
-      one.setAttribute("aria-pressed", index === colouring);
-      one.addEventListener("click", () => {
+      const onclick = () => {
         colouring = index;
         choices();
         paint();
-      });
-      return one;
+      };
+      return make("button", { type: "button", ariaPressed: index === colouring, onclick }, name);
     }),
   );
 };
 
 const axis = (range) => ({ range, visible: false, fixedrange: false });
 const paint = () => {
-  const [width, height] = size();
+  const [width, height] = box;
   const { "xaxis.range": x, "yaxis.range": y } = ranges();
   const layout = {
     width, height, xaxis: axis(x), yaxis: axis(y), dragmode: "pan", hovermode: false, showlegend: false,
@@ -211,14 +185,14 @@ const go = (next) => {
 const zoom = (factor) => go({ scale: view.scale / factor });
 const all = () => go(whole());
 const move = (right, up) => {
-  const [width, height] = size();
+  const [width, height] = box;
   go({ x: view.x + 0.2 * right * width * view.scale, y: view.y + 0.2 * up * height * view.scale });
 };
 
 // While Plotly moves the points, the photos go with them.
 const moved = () => {
   const [[left, right], [low, high]] = [plot.layout.xaxis.range, plot.layout.yaxis.range];
-  view = { x: (left + right) / 2, y: (low + high) / 2, scale: (right - left) / size()[0] };
+  view = { x: (left + right) / 2, y: (low + high) / 2, scale: (right - left) / box[0] };
   tip.hidden = true;
   put();
   soon();
@@ -280,13 +254,10 @@ new ResizeObserver(() => {
 const under = (event) => {
   const { left: fromLeft, top: fromTop } = field.getBoundingClientRect();
   const [x, y] = [event.clientX - fromLeft, event.clientY - fromTop];
-  for (const index of photos.keys()) {
-    const [left, top] = at(index);
-    if (Math.max(Math.abs(left - x), Math.abs(top - y)) <= side / 2) return index;
-  }
   let best = { far: NEAR ** 2, index: null };
   for (let index = 0; index < points.x.length; index++) {
     const [left, top] = at(index);
+    if (photos.has(index) && Math.max(Math.abs(left - x), Math.abs(top - y)) <= side / 2) return index;
     const far = (left - x) ** 2 + (top - y) ** 2;
     if (far < best.far) best = { far, index };
   }
@@ -309,9 +280,9 @@ field.addEventListener("pointermove", (event) => {
   if (index === null) return;
   const [x, y] = at(index);
   const half = photos.has(index) ? side / 2 : 6;
-  const isLow = y + half + 34 > size()[1];
+  const isLow = y + half + 34 > box[1];
   tip.textContent = points.names[index];
-  tip.style.left = `${Math.min(Math.max(x, tip.offsetWidth / 2 + 4), size()[0] - tip.offsetWidth / 2 - 4)}px`;
+  tip.style.left = `${Math.min(Math.max(x, tip.offsetWidth / 2 + 4), box[0] - tip.offsetWidth / 2 - 4)}px`;
   tip.style.top = `${isLow ? y - half - 30 : y + half + 4}px`;
 });
 field.addEventListener("pointerleave", () => (tip.hidden = true));
