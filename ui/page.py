@@ -75,9 +75,18 @@ def _follow_address(address: gr.HTML, tabs: gr.Tabs, tab: dict[str, gr.Tab], loo
         return shown | {tabs: gr.Tabs(selected=tab)}
 
     address.visit(visit, looks.view[:3], [*looks.outputs, tabs], **looks.latest)
+    been = gr.State(False)
+
+    def look(ask: Ask, been_before: bool) -> dict[Any, Any]:
+        # Gradio selects the first tab as the page opens, while the address may still be on its way to say what it shows.
+        if not been_before:
+            return {been: True}
+        return {looks.found: looks.events.hint(ask), address: looks.events.address_in("look", ask)}
+
+    tab["look"].select(look, [looks.ask, been], [been, looks.found, address], **QUICK)
     for name, one in tab.items():
-        one.select(partial(looks.events.address_in, name), looks.ask, address, **QUICK)
-    tab["look"].select(looks.events.hint, looks.ask, looks.found, **QUICK)
+        if name != "look":
+            one.select(partial(looks.events.address_in, name), looks.ask, address, **QUICK)
 
 
 def _follow_choices(

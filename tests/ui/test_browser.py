@@ -163,6 +163,11 @@ def test_a_word_finds_without_a_picture(watched: Watched, server: str):
     expect(page.locator("#neighbours h2")).to_have_text(f"Photos called {word}")
     expect(page.locator("#neighbours .rc-photo").first).to_be_visible()
     expect(page.locator("#neighbours .rc-score")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(page.locator(".rc-tries button")).to_have_count(3)
+    page.keyboard.press("Escape")
+    expect(said).to_be_visible()
+    assert page.url == f"{server}/"
 
 
 def test_names_stay_words_and_a_broken_upload_is_refused_where_it_happened(
@@ -202,12 +207,17 @@ def test_a_picture_can_be_pasted(watched: Watched, server: str, photo_folder: Pa
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_has_no_sideways_scrolling(browser: Browser, server: str, photo_folder: Path, scheme: str):
+def test_a_phone_shows_picture_labels_and_answer_with_no_sideways_scrolling(
+    browser: Browser, server: str, photo_folder: Path, scheme: str
+):
     with browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme) as context:  # type: ignore[arg-type]
         watched = Watched(context.new_page())
         watched.open(server)
         watched.upload(photo_folder / "moon.jpg")
-        expect(watched.page.locator("#neighbours h2")).to_have_text("Photos like moon.jpg")
+        heading = watched.page.locator("#neighbours h2")
+        expect(heading).to_have_text("Photos like moon.jpg")
+        for seen in (heading, watched.page.locator("#query"), watched.page.locator("#labels .rc-label").last):
+            expect(seen).to_be_in_viewport()
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

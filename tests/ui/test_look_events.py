@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ import gradio as gr
 import pytest
 
 from index.library import Library
+from index.runner import Runner
+from ui import switch_handlers
 from ui.context import PageContext
 from ui.search_handlers import Ask, Pick
 from ui.tabs.look import LookTab, look_tab
@@ -30,6 +35,11 @@ def sent(**data: Any) -> gr.EventData:
     return gr.EventData(None, data)
 
 
+def given(update: Any) -> dict[str, Any]:
+    """What an update of a component says: the rest stays."""
+    return dict(update.constructor_args)
+
+
 class Visitor:
     """One person at the tab: what is shown stays until an event changes it."""
 
@@ -49,7 +59,7 @@ class Visitor:
     def do(self, name: str, **data: Any) -> dict[Any, Any]:
         event = getattr(self.events, name)
         answer = event(*self.view()) if name == "narrow" else event(sent(**data), *self.view())
-        self.shown |= answer
+        self.shown |= {part: new for part, new in answer.items() if part not in self.at.mix or "value" in given(new)}
         return answer
 
     def visit(self, address: str) -> None:
@@ -138,3 +148,72 @@ def test_a_bad_link_is_told_beside_the_answer_and_a_lost_photo_at_the_picture(vi
     assert visitor.shown[at.said] == ""
     visitor.visit("")
     assert not visitor.events.is_refused(visitor.shown)
+
+
+def test_escape_goes_back_along_the_trail_to_the_first_view_and_no_further(
+    visitor: Visitor, photo_ids: dict[str, int]
+) -> None:
+    at = visitor.at
+
+    def escape() -> list[str]:
+        pieces = visitor.shown[at.steps] + visitor.shown[at.found]
+        return re.findall(r'data-address="([^"]*)" data-key="Escape"', pieces)
+
+    coffee, moon = photo_ids["coffee.jpg"], photo_ids["moon.jpg"]
+    visitor.do("choose", photo=coffee)
+    assert escape() == [""]
+    visitor.do("choose", photo=moon)
+    assert escape() == [f"?photo={coffee}"]
+    visitor.visit(*escape())
+    assert visitor.ask().pictures == (Pick(coffee),)
+    visitor.visit(*escape())
+    assert visitor.ask() == Ask(words=())
+    assert "Three things to try" in visitor.shown[at.found]
+    assert escape() == []
+    assert f'data-address="?photo={coffee}"' in visitor.shown[at.steps], "the last query can be gone back to"
+
+
+def test_a_field_with_nothing_to_offer_says_why(tab: LookTab, empty_library: Library) -> None:
+    folder, camera = map(given, tab.events.filter_choices())
+    assert folder["choices"]
+    assert folder["info"] is None
+    assert (camera["choices"], camera["info"]) == ([], "No photo here says by which camera it was taken.")
+    folder, camera = map(given, tab_of(empty_library).events.filter_choices())
+    assert folder["info"] == camera["info"] == "There are no photos yet."
+
+
+@pytest.fixture
+def own(library_folder: Path, tmp_path: Path) -> Iterator[Library]:
+    """A copy of the indexed library, which may be changed."""
+    shutil.copytree(library_folder, tmp_path / "library")
+    with Library.open(tmp_path / "library", device="cpu") as library:
+        yield library
+
+
+def test_the_sliders_of_ones_own_mix_follow_the_model(
+    own: Library, photo_ids: dict[str, int], tiny_checkpoint: Callable[..., Path]
+) -> None:
+    visitor = Visitor(tab_of(own))
+    at, coffee = visitor.at, photo_ids["coffee.jpg"]
+
+    def named(answer: dict[Any, Any]) -> list[str]:
+        sliders = [given(answer[slider]) for slider in at.mix]
+        return [slider["label"] for slider in sliders if slider["visible"]]
+
+    before = [slider.label for slider in at.mix if slider.visible]
+    assert before == ["Stage 1", "Stage 2", "Stage 3", "Stage 4"]
+    visitor.do("choose", photo=coffee)
+    visitor.set(dial="mix")
+    assert named(visitor.do("narrow")) == before
+    assert visitor.ask().stages == (1, 1, 1, 1)
+
+    runner = Runner(own)
+    assert switch_handlers.start_switch(runner, str(tiny_checkpoint("regnet-y"))) is None
+    runner.wait(120)
+    visitor.shown |= {at.mix[0]: 0.5}
+    assert named(visitor.do("narrow")) == ["Stage 1", "Stage 2", "Stage 3"]
+    assert visitor.ask().stages == (0.5, 1, 1)
+    assert "rc-card" in visitor.shown[at.found]
+    visitor.visit(f"?photo={coffee}&mix=2,1,0")
+    assert [given(visitor.shown[slider])["value"] for slider in at.mix[:3]] == [1, 0.5, 0]
+    assert "rc-card" in visitor.shown[at.found]

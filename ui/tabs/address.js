@@ -10,10 +10,13 @@ const visit = () => {
 
 const changed = (before, after) => (name) => new URLSearchParams(before).get(name) !== new URLSearchParams(after).get(name);
 
-const bring = (id) => {
+const bring = (id, always) => {
   const element = document.getElementById(id);
-  if (element && element.getBoundingClientRect().top < 0) element.scrollIntoView({ block: "start" });
+  if (element && (always || element.getBoundingClientRect().top < 0)) element.scrollIntoView({ block: "start" });
 };
+
+// On a phone the picture and the head of its answer fit below the tabs, but not below the page's name as well.
+const phone = matchMedia("(max-width: 640px)");
 
 // A search by keyboard goes on from its first photo: the button that was pressed is gone.
 const keepFocus = () => {
@@ -30,7 +33,8 @@ watch("value", () => {
   shown = address;
   history[same ? "replaceState" : "pushState"](history.state, "", address || location.pathname);
   if (!same && other("photo")) setTimeout(keepFocus, 300);
-  if (["tab", "photo", "upload"].some(other)) bring("tabs");
+  if (["photo", "upload"].some(other)) bring("tabs", !same && phone.matches && address);
+  else if (other("tab")) bring("tabs");
   else if (other("from")) bring("neighbours");
 });
 

@@ -15,14 +15,27 @@ VAGUE = 100  # "fewer than 1 in so many" tells nothing
 _PAIRS = " unrelated pairs look this alike"
 
 
-def found_photos(found: Found, title: str, page: int, *, has_picture: bool) -> str:
-    """A page (0 first) of an answer, best first: each photo a button that makes it the query, and what else to do with it."""
+def found_photos(found: Found, title: str, page: int, *, has_picture: bool, is_first: bool = False) -> str:
+    """A page (0 first) of an answer, best first: each photo a button that makes it the query, and what else to do with it.
+
+    Of the first query of a trail Escape leads back to the beginning, of others the trail's last step (look_markup.trail).
+    """
+    return _start_over(is_first) + section(text(title), _answer(found, page, has_picture))
+
+
+def _answer(found: Found, page: int, has_picture: bool) -> str:
     if found.problem:
-        return section(text(title), problem(for_page(found.problem)))
+        return problem(for_page(found.problem))
     if not found.pictures:
-        return section(text(title), empty(for_page(found.hint or "There is nothing like it in this library.")))
+        return empty(for_page(found.hint or "There is nothing like it in this library."))
     cards = "".join(_cards(found.pictures, has_picture))
-    return section(text(title), about(_how_to_read(found, has_picture)) + _grid(cards) + _pager(found, page))
+    return about(_how_to_read(found, has_picture)) + _grid(cards) + _pager(found, page)
+
+
+def _start_over(is_first: bool) -> str:
+    key = (' data-key="Escape" aria-keyshortcuts="Escape"', " <kbd>Esc</kbd>") if is_first else ("", "")
+    button = f'<button type="button" data-event="visit" data-address=""{key[0]}>Start over{key[1]}</button>'
+    return f'<p class="rc-over-again">{button}</p>'
 
 
 def nothing_yet(

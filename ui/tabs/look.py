@@ -11,7 +11,7 @@ from ui.context import PageContext
 from ui.search_handlers import Ask
 from ui.tabs import look_markup as markup
 from ui.tabs.look_events import LookEvents
-from ui.tabs.look_parts import BEFORE, DIAL, FROM, MIX, LookParts
+from ui.tabs.look_parts import BEFORE, DIAL, FROM, MIX, SLIDERS, LookParts, slider_of
 from ui.tabs.shared import LATEST, QUICK, WORK, html, live_html
 
 PICTURES = ["image"]  # what the fields for pictures take: the server finds out what a file really is
@@ -35,8 +35,9 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
     """Build the tab; called within it. `address` holds the view's address."""
     ask, picture, trail = gr.State(Ask()), gr.State(None), gr.State([])
     events = LookEvents(context)
+    # The columns in the order in which they are read; on a wide screen the style sheet puts the last below the first.
     with gr.Row(elem_classes="rc-query"):
-        with gr.Column(scale=2, min_width=280):
+        with gr.Column(min_width=240):
             query = gr.Image(
                 label="Your picture", type="filepath", sources=["upload", "clipboard"], buttons=[], height=280,
                 elem_id="query", format="jpeg", placeholder="Drop a picture here, paste one, or click to choose",
@@ -48,6 +49,24 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
             )
             labels = html(markup.labels(None), "labels")
             own = html("", "own-labels")
+        with gr.Column(min_width=240):
+            steps = live_html("", "trail", "visit")
+            controls = _controls(context)
+            said = html("", "answer-problem", elem_classes="rc-said")
+            found = live_html(
+                events.nothing_yet(),
+                "neighbours",
+                "choose",
+                "more",
+                "less",
+                "why",
+                "stages",
+                "say",
+                "turn",
+                "sample",
+                "visit",
+            )
+        with gr.Column(min_width=240):
             with gr.Group(visible=False) as lesson:
                 word = gr.Textbox(
                     label="Teach it a word", placeholder="cat", max_lines=1, elem_id="word",
@@ -55,13 +74,6 @@ def look_tab(context: PageContext, address: gr.HTML) -> LookTab:
                 )  # fmt: skip
                 teach = gr.Button("Teach this word", elem_id="teach", size="sm")
             taught = html("", "taught")
-        with gr.Column(scale=5, min_width=320):
-            steps = live_html("", "trail", "visit")
-            controls = _controls(context)
-            said = html("", "answer-problem", elem_classes="rc-said")
-            found = live_html(
-                events.nothing_yet(), "neighbours", "choose", "more", "less", "why", "stages", "say", "turn", "sample"
-            )
     stages = html(events.no_stages(), "stages")
     at = LookParts(
         ask, picture, trail, query, trouble, picks, add, labels, own, lesson, taught, steps, said, found, stages, address,
@@ -92,11 +104,15 @@ def _controls(context: PageContext) -> dict[str, Any]:
         )  # fmt: skip
     with gr.Row(visible=False, elem_classes="rc-mix") as mixer:
         names = context.library.space.names
-        mix = [gr.Slider(0, 1, 1, step=0.05, label=name.replace("stage", "stage "), min_width=140) for name in names]
+        mix = [gr.Slider(0, 1, 1, step=0.05, min_width=140, **slider_of(names, number)) for number in range(SLIDERS)]
     with gr.Accordion("Only some photos", open=False, elem_id="filters") as filters:
-        with gr.Row():
-            folder = gr.Dropdown([], allow_custom_value=True, label="In the folder", value=None, elem_id="folder")
-            camera = gr.Dropdown([], allow_custom_value=True, label="Taken by the camera", value=None, elem_id="camera")
+        with gr.Row(elem_classes="rc-filters"):
+            folder = gr.Dropdown(
+                [], allow_custom_value=True, label="In the folder", value=None, elem_id="folder", min_width=120
+            )
+            camera = gr.Dropdown(
+                [], allow_custom_value=True, label="Taken by the camera", value=None, elem_id="camera", min_width=120
+            )
             after = gr.Textbox(label=FROM, placeholder="2024-05", max_lines=1, elem_id="after", min_width=120)
             before = gr.Textbox(label=BEFORE, placeholder="2025", max_lines=1, elem_id="before", min_width=120)
         dates = html("", "dates-problem")
@@ -120,7 +136,8 @@ def _listen(at: LookParts, events: LookEvents) -> None:
     at.found.say(events.say, view, outputs, **latest)
     at.picks.weigh(events.weigh, view, outputs, **latest)
     at.picks.drop(events.drop, view, outputs, **latest)
-    at.steps.visit(events.visit, view[:3], outputs, **latest)
+    for piece in (at.steps, at.found):
+        piece.visit(events.visit, view[:3], outputs, **latest)
     changed = [
         at.words.change,
         at.folder.input,

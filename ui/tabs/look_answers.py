@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,18 @@ from ui.markup import problem
 from ui.search_handlers import PAGE, Ask, Found, Pick, search
 from ui.tabs import found_markup, look_markup
 from ui.tabs.look_markup import ShownPick
-from ui.tabs.look_parts import BROWSERS_SHOW, DIAL, MIX, LookParts, Picture, Step, first_of, small_source
+from ui.tabs.look_parts import (
+    BROWSERS_SHOW,
+    DIAL,
+    MIX,
+    LookParts,
+    Picture,
+    Step,
+    View,
+    first_of,
+    slider_of,
+    small_source,
+)
 
 TO_TRY = 12  # photos of the library, before the first query
 VIEW_PX = 720  # of the picture that is looked at: it is shown about half so large, screens may have two pixels for one
@@ -55,9 +66,9 @@ class LookAnswers:
         trail = self._trail(ask, trail, title)
         shown |= {
             at.trail: trail,
-            at.steps: look_markup.trail([(step.address, step.title, step.source) for step in trail]),
+            at.steps: look_markup.trail([(step.address, step.title, step.source) for step in trail], is_over=not title),
             at.picks: self._picks(ask),
-            at.found: self.nothing_yet() if found is None else self._found(found, ask, title),
+            at.found: self.nothing_yet() if found is None else self._found(found, ask, title, is_first=len(trail) == 1),
             at.address: look_markup.address(address_of(Visit(ask, tab), self.uploads)),
         }
         return shown
@@ -66,6 +77,12 @@ class LookAnswers:
         """What is no date, in words, at the fields where it stands: they are opened for it."""
         said: Shown = {self.at.dates: look_markup.wrong_dates(wrong)}
         return said | {self.at.filters: gr.Accordion(open=True)} if wrong else said
+
+    def mix_of(self, view: View, names: Sequence[str]) -> Shown:
+        """The sliders of one's own mix, where they are shown, named as the parts are now: the model may be another one since."""
+        if not view.controls or view.controls[0] != MIX:
+            return {}
+        return {slider: gr.Slider(**slider_of(names, number)) for number, slider in enumerate(self.at.mix)}
 
     def nothing_yet(self) -> str:
         """What stands in the place of an answer before there is a query."""
@@ -125,9 +142,11 @@ class LookAnswers:
         }
         return shown | self._seen(None, None) | {at.address: look_markup.address(""), at.taught: ""}
 
-    def _found(self, found: Found, ask: Ask, title: str) -> str:
+    def _found(self, found: Found, ask: Ask, title: str, *, is_first: bool) -> str:
         heading = f"Photos like {title}" if ask.pictures else f"Photos called {title}"
-        return found_markup.found_photos(found, heading, ask.start // PAGE, has_picture=bool(ask.pictures))
+        return found_markup.found_photos(
+            found, heading, ask.start // PAGE, has_picture=bool(ask.pictures), is_first=is_first
+        )
 
     def _picks(self, ask: Ask) -> str:
         return look_markup.picks([self._shown_pick(pick) for pick in ask.pictures])
@@ -160,9 +179,20 @@ class LookAnswers:
     def _controls(self, ask: Ask) -> Shown:
         """What the controls show for a query that did not come from them."""
         at = self.at
-        mix = list(ask.stages) if len(ask.stages) == len(at.mix) else [1.0] * len(at.mix)
-        mix = [weight / max(1.0, *mix) for weight in mix]  # sliders go to 1, and only the shares count
-        return {
+        names = self.library.follow().space.names
+        most = max(1.0, *ask.stages) if ask.stages else 1.0  # sliders go to 1, and only the shares count
+        fits = len(ask.stages) == len(names)
+        mix = (
+            {
+                slider: gr.Slider(
+                    value=ask.stages[number] / most if fits and number < len(names) else 1.0, **slider_of(names, number)
+                )
+                for number, slider in enumerate(at.mix)
+            }
+            if ask.stages
+            else {}
+        )
+        return mix | {
             at.dial: MIX if ask.stages else ask.like if ask.like in DIAL else DIAL[-1],
             at.mixer: gr.Row(visible=bool(ask.stages)),
             at.words: list(ask.words),
@@ -172,5 +202,4 @@ class LookAnswers:
             at.after: shown_moment(ask.after),
             at.before: shown_moment(ask.before),
             at.filters: gr.Accordion(open=any((ask.folder, ask.camera, ask.after, ask.before))),
-            **dict(zip(at.mix, mix, strict=True)),
         }

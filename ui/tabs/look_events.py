@@ -18,6 +18,8 @@ from ui.tabs.look_parts import BROWSERS_SHOW, MIX, Picture, Step, View
 from ui.tabs.shared import number, value
 
 CHOICES = 200
+NO_FOLDER = "There are no photos yet."
+NO_CAMERA = "No photo here says by which camera it was taken."
 
 
 class LookEvents(LookAnswers):
@@ -93,16 +95,19 @@ class LookEvents(LookAnswers):
     def narrow(self, *view: Any) -> Shown:
         """A control was changed."""
         now = View.of(view)
+        names = self.library.follow().space.names
         mixer = {self.at.mixer: gr.Row(visible=now.controls[0] == MIX)}
-        ask, wrong = now.as_controls_say()
+        ask, wrong = now.as_controls_say(len(names))
         if ask == now.ask:
-            return mixer | self.dates(wrong)
+            return mixer | self.mix_of(now, names) | self.dates(wrong)
         return self.asked(now) | mixer
 
     def asked(self, view: View, **change: Any) -> Shown:
         """The first page of the query with a change, as all controls say: one of them may have been left just now."""
-        ask, wrong = view.as_controls_say()
-        return self.show(replace(ask, **{"start": 0} | change), view.trail, view.picture) | self.dates(wrong)
+        names = self.library.follow().space.names
+        ask, wrong = view.as_controls_say(len(names))
+        shown = self.show(replace(ask, **{"start": 0} | change), view.trail, view.picture)
+        return shown | self.dates(wrong) | self.mix_of(view, names)
 
     def turn(self, event: gr.EventData, *view: Any) -> Shown:
         """To another page of the answer."""
@@ -115,10 +120,8 @@ class LookEvents(LookAnswers):
         )
 
     def filter_choices(self) -> tuple[Any, Any]:
-        return tuple(
-            gr.Dropdown(choices=[(f"{name} ({count:,})", name) for name, count in choices])
-            for choices in (folders(self.library), cameras(self.library))
-        )  # type: ignore[return-value]
+        there = folders(self.library)
+        return _choices(there, NO_FOLDER), _choices(cameras(self.library), NO_CAMERA if there else NO_FOLDER)
 
     # views
 
@@ -159,3 +162,10 @@ class LookEvents(LookAnswers):
             words = "A query needs a picture to be like beside those to be unlike. Click a photo, or move a slider to “like”."
             return nothing | {said: problem(words), self.at.picks: self._picks(view.ask)}
         return self.asked(view, pictures=tuple(pictures))
+
+
+def _choices(there: Sequence[tuple[str, int]], nothing: str) -> Any:
+    """What a field offers, or at the field why it offers nothing."""
+    return gr.Dropdown(
+        choices=[(f"{name} ({count:,})", name) for name, count in there], info=None if there else nothing
+    )

@@ -53,16 +53,17 @@ def picks(shown: Sequence[ShownPick]) -> str:
     return section("Pictures of this query", f'<ul class="rc-picks">{rows}</ul>')
 
 
-def trail(steps: Sequence[tuple[str, str, str | None]]) -> str:
-    """The queries that led here, oldest first, as (address, title, source of a small picture): each a button that goes back."""
-    if len(steps) < 2:
+def trail(steps: Sequence[tuple[str, str, str | None]], *, is_over: bool = False) -> str:
+    """The queries that led here, oldest first, as (address, title, source of a small picture): each a button that goes back.
+
+    The last is the one that is shown, or there is none and it may be gone back to as well.
+    """
+    if len(steps) < 2 and not is_over:
         return ""
-    items = "".join(_step(*step, is_last=step is steps[-2]) for step in steps[:-1])
-    now = text(steps[-1][1])
-    return (
-        f'<nav class="rc-trail" aria-label="Earlier queries"><ol data-grid>{items}'
-        f'<li class="rc-now" aria-current="page"><span>{now}</span></li></ol></nav>'
-    )
+    earlier, now = (steps, "") if is_over else (steps[:-1], steps[-1][1])
+    items = "".join(_step(*step, is_last=not is_over and step is earlier[-1]) for step in earlier)
+    here = f'<li class="rc-now" aria-current="page"><span>{text(now)}</span></li>' if now else ""
+    return f'<nav class="rc-trail" aria-label="Earlier queries"><ol data-grid>{items}{here}</ol></nav>' if items else ""
 
 
 def address(words: str) -> str:

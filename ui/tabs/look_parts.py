@@ -12,11 +12,13 @@ import gradio as gr
 
 from index.search import LIKE
 from ui.address import WORDS, BadAddress, moment
+from ui.maps import spoken_name
 from ui.page_routes import FILE
 from ui.search_handlers import Ask
 
 Picture = int | str | None  # that is looked at: a photo's id, an upload, or none
 DIAL, MIX = LIKE, "mix"
+SLIDERS = 8  # of one's own mix: no model has parts so many
 FROM, BEFORE = "Taken from", "Taken before"
 BROWSERS_SHOW = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 
@@ -46,10 +48,10 @@ class View:
         ask, trail, picture, *controls = values
         return cls(ask, trail, picture, tuple(controls))
 
-    def as_controls_say(self) -> tuple[Ask, dict[str, str]]:
+    def as_controls_say(self, parts: int) -> tuple[Ask, dict[str, str]]:
         """The query with what the controls narrow it to (one may have been left just now), and by field what is no date.
 
-        A field whose words are no date narrows nothing.
+        A field whose words are no date narrows nothing. Of one's own mix the first so many `parts` count, as the space has.
         """
         if not self.controls:
             return self.ask, {}
@@ -65,7 +67,7 @@ class View:
             self.ask,
             words=tuple(words or ())[:WORDS],
             like=None if dial in (MIX, DIAL[-1]) else dial,
-            stages=tuple(mix) if dial == MIX else (),
+            stages=tuple(mix[:parts]) if dial == MIX else (),
             folder=folder or None,
             camera=camera or None,
             after=dates.get("after"),
@@ -114,6 +116,14 @@ class LookParts:
     def outputs(self) -> list[Any]:
         """All that an event may change."""
         return [part for name, part in vars(self).items() if name != "mix"] + list(self.mix)
+
+
+def slider_of(names: Sequence[str], number: int) -> dict[str, Any]:
+    """How a slider of one's own mix is called in a space whose parts have these names, and whether it is there at all."""
+    return {
+        "label": spoken_name(names[number]).capitalize() if number < len(names) else "",
+        "visible": number < len(names),
+    }
 
 
 def first_of(ask: Ask) -> int | str | None:
