@@ -42,7 +42,9 @@ def test_a_folder_is_chosen_indexed_shown_again_after_a_reload_and_checked(
     expect(page.locator("#pause")).to_be_enabled()
     expect(page.locator("#job progress")).to_be_visible()
     expect(page.locator("#start-problem [role=alert]")).to_have_count(0)
-    expect(page.locator("#facts")).to_contain_text("exact: every vector is compared; 14 vectors")  # once the job has ended
+    expect(page.locator("#facts")).to_contain_text(
+        "exact: every vector is compared; 14 vectors"
+    )  # once the job has ended
 
     page.reload()
     page = opened(watched, empty_server)
