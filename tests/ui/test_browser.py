@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -11,6 +13,7 @@ from playwright.sync_api import Browser, expect
 from index.job import index_folder
 from index.library import Library
 from tests.ui.page_in_browser import MARKS, Watched
+from ui import handlers
 
 pytestmark = MARKS
 
@@ -86,6 +89,24 @@ def test_a_view_is_its_address_and_back_goes_back(watched: Watched, server: str,
     watched.go(f"{server}/?after=tomorrow&tab=map")
     expect(page.get_by_role("tab", name="Look")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#answer-problem [role=alert]")).to_contain_text("'tomorrow' is no date")
+
+
+def test_a_link_is_not_overtaken_by_what_the_first_tab_shows_without_one(
+    watched: Watched, server: str, photo_ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
+):
+    try_later = handlers.photos_to_try
+
+    def slowly(*asked: Any) -> Any:
+        time.sleep(2)
+        return try_later(*asked)
+
+    monkeypatch.setattr(handlers, "photos_to_try", slowly)
+    watched.open(f"{server}/?photo={photo_ids['coffee.jpg']}")
+    heading = watched.page.locator("#neighbours h2")
+    expect(heading).to_have_text("Photos like coffee.jpg")
+    watched.page.wait_for_timeout(2500)
+    expect(heading).to_have_text("Photos like coffee.jpg")
+    assert watched.page.url.endswith(f"?photo={photo_ids['coffee.jpg']}")
 
 
 def test_a_query_grows_narrows_and_is_weighed(
