@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from ui import stage_handlers as handlers
 from ui.context import PageContext
@@ -18,7 +15,7 @@ from ui.seeing_handlers import ChannelResult, channel_photos
 from ui.stage_files import stage_file
 from ui.stage_looks import StageLooks
 from ui.tabs import stages_markup as markup
-from ui.tabs.shared import LATEST, WORK, html, live_html, number, script
+from ui.tabs.shared import LATEST, WORK, html, live_html, number, script, to_download
 
 ORDERS = [("Strongest first", "value"), ("Unusual here first", "unusual")]
 VIEWS = ["Picture", "Both", "Map"]  # what the enlarged channel shows; the style sheet follows the choice
@@ -182,11 +179,7 @@ class _Events:
         made = stage_file(self.looks, self.library, picture, stage, order, kind)
         if made.problem is not None:
             return [markup.saved("", made.problem), gr.DownloadButton(visible="hidden")]
-        folder = Path(get_upload_folder()) / hashlib.sha256(made.data).hexdigest()  # the same file is there once
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / made.name
-        path.write_bytes(made.data)
-        file = gr.DownloadButton("Download again", value=str(path), visible=True)
+        file = gr.DownloadButton("Download again", value=to_download(made.name, made.data), visible=True)
         return [markup.saved(made.words, None, len(made.data)), file]
 
     def _page(self, picture: str | int | None, stage: str, order: str, number: int) -> Any:
