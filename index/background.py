@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-NICENESS = 10  # of such a thread, and so of those that it computes with
+NICENESS = 10  # more of such a thread than of the process, and so of those that it computes with
 
 
 def in_background(name: str, work: Callable[..., Any], *args: Any) -> threading.Thread:
@@ -22,5 +22,6 @@ def in_background(name: str, work: Callable[..., Any], *args: Any) -> threading.
 def _do(work: Callable[..., Any], *args: Any) -> None:
     if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            mine = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, mine, os.getpriority(os.PRIO_PROCESS, mine) + NICENESS)
     work(*args)

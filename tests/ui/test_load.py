@@ -29,7 +29,7 @@ def test_several_clients_at_once_meet_no_error(
     for kind, times in (visits | programs).items():
         assert len(record.seconds[kind]) == times * CLIENTS // 2, kind
     assert record.seconds["thumbnail"]
-    assert len(record.seconds["api: start a job"]) == 1
+    assert record.seconds["api: start a job"]
     deadline = time.monotonic() + AT_MOST_S
     while (
         empty_library.catalog.counts(empty_library.space_id)["present"] == 14
