@@ -11,6 +11,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,10 +48,15 @@ def main() -> None:
 
 def _weights(page: Page, address: str) -> None:
     """What the browser fetches, by what it is for."""
-    received: list[int] = []
+    received: Counter[str] = Counter()
     watch = page.context.new_cdp_session(page)
     watch.send("Network.enable")
-    watch.on("Network.dataReceived", lambda event: received.append(event["encodedDataLength"]))
+    # What came of an answer that goes on, an event's stream above all, is not compressed; of an ended one the wire's size is told.
+    watch.on("Network.dataReceived", lambda event: received.update({event["requestId"]: event["dataLength"]}))
+    watch.on(
+        "Network.loadingFinished",
+        lambda event: received.__setitem__(event["requestId"], event["encodedDataLength"]),
+    )
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
     steps: dict[str, Callable[[], object]] = {
@@ -66,7 +72,7 @@ def _weights(page: Page, address: str) -> None:
         asked.clear()
         step()
         page.wait_for_timeout(3000)
-        print(f"| {name} | {len(asked)} | {sum(received) / 1000:,.0f} |")
+        print(f"| {name} | {len(asked)} | {received.total() / 1000:,.0f} |")
     page.close()
 
 
