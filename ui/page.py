@@ -23,9 +23,7 @@ from ui.tabs.why import WhyTab, why_tab
 # For theme.py, which shows the page from then on, and for address.js.
 LOADED = "() => { document.documentElement.classList.add('rc-loaded'); dispatchEvent(new Event('rc-loaded')); }"
 CACHE_S = 3600  # what people upload is deleted after an hour, and when the server ends
-SESSIONS = (
-    200  # visits that are remembered, the last used ones: Gradio never forgets one, which takes a quarter MB and more
-)
+SESSIONS = 500  # visits that are remembered, the last used ones (ui/visits.py): Gradio never forgets one
 
 
 def build_page(context: PageContext) -> gr.Blocks:
