@@ -37,6 +37,7 @@ from ui.visits import Visits
 UPLOAD_BYTES = 128 << 20  # of one upload; scans and panoramas are well below
 KEPT_S = 300  # a browser may show a photo this long without asking again: a file may change under its id
 THUMBNAIL_SIDE = 256
+QUEUE_S = 0.01  # between two looks for events that wait; with Gradio's own 0.001 an idle server takes 8 % of a core
 END_S = 10  # for a job's current step when the server ends
 GRACE_S = 1  # for open connections when the server ends; the page keeps one open all the time
 
@@ -86,6 +87,7 @@ def build_app(
     )  # fmt: skip
     mounted = app.routes[-1].app  # type: ignore[attr-defined]
     mounted.state_holder = Visits(page)
+    page._queue.sleep_when_free = QUEUE_S
     mounted.add_middleware(PageRoutes, upload_bytes=UPLOAD_BYTES)
     app.add_middleware(Guard, password=secret, names=names)
     return app

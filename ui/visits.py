@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import gradio as gr
 from gradio.state_holder import SessionState, StateHolder
 
 
 class Visit(SessionState):
-    """A session that keeps no copy of all that the page shows, which Gradio holds for its deep links.
+    """A session without the configuration of all that the page shows, which Gradio makes and keeps for its deep links.
 
-    Of our page that would be half a megabyte a visit; its views have addresses of their own (ui/address.py).
+    Of our page it would be half a megabyte a visit, and a tenth of the event loop's time with many visitors; the page's views have
+    addresses of their own (ui/address.py).
     """
 
     def __init__(self, page: gr.Blocks) -> None:
-        super().__init__(page)
-        self.config_values = {}
-
-    def __setitem__(self, key: int, value: Any) -> None:
-        super().__setitem__(key, value)
-        self.config_values.clear()
+        super().__init__(cast(gr.Blocks, SimpleNamespace(default_config=page.default_config, blocks=())))
+        self.blocks_config.config_for_block = _nothing  # type: ignore[method-assign, assignment]
 
     def _update_config(self, key: int) -> None:
         """Nothing is kept."""
@@ -40,3 +38,7 @@ class Visits(StateHolder):
         if session_id not in self.session_data:
             self.session_data[session_id] = Visit(self.blocks)
         return super().__getitem__(session_id)
+
+
+def _nothing(*_: Any) -> dict[str, Any]:
+    return {}
