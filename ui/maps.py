@@ -104,7 +104,11 @@ def stage_picture(
 def encoded(picture: np.ndarray, kind: str = "PNG", quality: int = 85) -> bytes:
     """A picture uint8 (h, w, 3) as the bytes of a file."""
     buffer = io.BytesIO()
-    options: dict[str, int] = {"PNG": {}, "JPEG": {"quality": quality}, "WEBP": {"quality": quality, "method": WEBP_METHOD}}[kind]
+    options: dict[str, int] = {
+        "PNG": {},
+        "JPEG": {"quality": quality},
+        "WEBP": {"quality": quality, "method": WEBP_METHOD},
+    }[kind]
     Image.fromarray(picture).save(buffer, kind, **options)
     return buffer.getvalue()
 
