@@ -31,7 +31,7 @@ def build_page(context: PageContext) -> gr.Blocks:
     library = context.library
 
     def machine() -> str:
-        return markup.header(handlers.machine(library), library.space.note)
+        return markup.header(handlers.machine(library), library.follow().space.note)
 
     with gr.Blocks(title="RegConv", analytics_enabled=False, delete_cache=(CACHE_S // 4, CACHE_S)) as page:
         page.state_session_capacity = SESSIONS
@@ -54,6 +54,7 @@ def build_page(context: PageContext) -> gr.Blocks:
         page.load(machine, outputs=header, show_progress="hidden", api_visibility="private")
         for javascript in (script("keys.js"), script("paste.js"), LOADED):
             page.load(None, js=javascript)
+        shelf.since.change(machine, None, header, **QUICK)
         shelf.job.look(partial(gr.Tabs, selected="look"), None, tabs, **QUICK)
         _follow_address(address, tabs, tab, looks)
         _follow_choices(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,14 @@ def library_folder(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 def library(library_folder: Path) -> Iterator[Library]:
     """The indexed library, open. Nobody may change it."""
     with Library.open(library_folder, device="cpu") as library:
+        yield library
+
+
+@pytest.fixture
+def own(library_folder: Path, tmp_path: Path) -> Iterator[Library]:
+    """A copy of the indexed library, which may be changed."""
+    shutil.copytree(library_folder, tmp_path / "library")
+    with Library.open(tmp_path / "library", device="cpu") as library:
         yield library
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -125,6 +126,18 @@ def test_a_change_of_model_shows_its_progress_and_what_came_of_it(
     catalog.finish_job(job_id, "interrupted")
     expect(page.locator("#change")).to_contain_text("facebook/convnext-tiny-224: Stopped at 5 of 10")
     expect(page.locator("#start-switch")).to_be_enabled()
+
+
+def test_another_model_is_named_wherever_the_page_names_it(
+    watched: Watched, empty_server: str, tiny_checkpoint: Callable[..., Path]
+):
+    page, other = opened(watched, empty_server), tiny_checkpoint("regnet-y")
+    expect(page.locator("#header .rc-machine")).to_contain_text("starter")
+    page.get_by_role("button", name="Change over to another model").click()
+    page.locator("#model textarea, #model input").fill(str(other))
+    page.locator("#start-switch").click()
+    for piece in ("#header .rc-machine", "#facts", "#models"):
+        expect(page.locator(piece).first).to_contain_text(other.name)
 
 
 def test_nothing_is_asked_while_another_tab_is_shown(watched: Watched, server: str):

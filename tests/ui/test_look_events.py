@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -180,14 +179,6 @@ def test_a_field_with_nothing_to_offer_says_why(tab: LookTab, empty_library: Lib
     assert (camera["choices"], camera["info"]) == ([], "No photo here says by which camera it was taken.")
     folder, camera = map(given, tab_of(empty_library).events.filter_choices())
     assert folder["info"] == camera["info"] == "There are no photos yet."
-
-
-@pytest.fixture
-def own(library_folder: Path, tmp_path: Path) -> Iterator[Library]:
-    """A copy of the indexed library, which may be changed."""
-    shutil.copytree(library_folder, tmp_path / "library")
-    with Library.open(tmp_path / "library", device="cpu") as library:
-        yield library
 
 
 def test_the_sliders_of_ones_own_mix_follow_the_model(

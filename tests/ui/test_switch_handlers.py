@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,6 @@ import pytest
 from index.library import Library
 from index.runner import Runner
 from ui import handlers, switch_handlers
-
-
-@pytest.fixture
-def own(library_folder: Path, tmp_path: Path) -> Iterator[Library]:
-    """A copy of the indexed library, which may be changed."""
-    shutil.copytree(library_folder, tmp_path / "library")
-    with Library.open(tmp_path / "library", device="cpu") as library:
-        yield library
 
 
 def test_the_page_goes_on_with_the_model_that_was_switched_to(

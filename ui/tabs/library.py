@@ -18,10 +18,12 @@ POLL_S = 1.0
 
 @dataclass(frozen=True)
 class LibraryTab:
-    """What the page needs: a timer that asks how the jobs go, to run only while the tab is shown; a piece with "look"."""
+    """What the page needs: a timer that asks how the jobs go, to run only while the tab is shown; a piece with "look"; another
+    that changes when something else is in use."""
 
     timer: gr.Timer
     job: gr.HTML
+    since: gr.HTML
 
 
 def library_tab(context: PageContext, tab: gr.Tab) -> LibraryTab:
@@ -40,4 +42,4 @@ def library_tab(context: PageContext, tab: gr.Tab) -> LibraryTab:
     refresh = Refresh([jobs, model, health, facts])
     for acted in [tab.select, timer.tick, *(event.then for part in refresh.parts for event in part.acted)]:
         acted(refresh, refresh.sent, refresh.outputs, **QUICK)
-    return LibraryTab(timer, job)
+    return LibraryTab(timer, job, *facts.outputs)
