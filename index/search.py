@@ -112,6 +112,8 @@ def like(library: Library, kind: str) -> dict[str, float]:
 def stage_weights(library: Library, weights: Sequence[float]) -> dict[str, float]:
     """Part weights from one number for each stored part, stages first. Raises LibraryError where the numbers don't fit."""
     names = library.space.names
+    if len(weights) == len(names) and not any(weights):
+        raise LibraryError("All stages count nothing, so there is nothing to compare: let one of them count.")
     fits = len(weights) == len(names) and all(0 <= weight < math.inf for weight in weights) and any(weights)
     if not fits:
         raise LibraryError(

@@ -123,10 +123,12 @@ def test_presets_go_from_the_first_stage_to_the_pooled_part(library: Library) ->
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("numbers", [[1], [1, 2, 3], [], [-1, 2], [0, 0], [float("nan"), 1], [float("inf"), 1]])
+@pytest.mark.parametrize("numbers", [[1], [1, 2, 3], [], [-1, 2], [float("nan"), 1], [float("inf"), 1]])
 def test_weights_that_do_not_fit_are_refused_in_words(library: Library, numbers: list[float]) -> None:
     with pytest.raises(LibraryError, match="Expected 2 weights, for stage1, stage2"):
         stage_weights(library, numbers)
+    with pytest.raises(LibraryError, match="nothing to compare: let one of them count"):
+        stage_weights(library, [0, 0])
 
 
 def test_weights_of_zero_are_left_out(library: Library) -> None:

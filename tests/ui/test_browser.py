@@ -63,7 +63,7 @@ def test_a_view_is_its_address_and_back_goes_back(watched: Watched, server: str,
     coffee, moon = photo_ids["coffee.jpg"], photo_ids["moon.jpg"]
     watched.open(f"{server}/?photo={coffee}&photo={moon}:-0.5&like=colour")
     heading = page.locator("#neighbours h2")
-    expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
+    expect(heading).to_have_text("Photos like coffee.jpg, unlike 1 other")
     expect(page.locator("#picks output")).to_have_text(["like 1", "unlike 0.5"])
     expect(page.get_by_role("radio", name="Colour")).to_be_checked()
     page.get_by_role("radio", name="Pattern").check()
@@ -72,9 +72,9 @@ def test_a_view_is_its_address_and_back_goes_back(watched: Watched, server: str,
     expect(heading).to_have_text("Photos like coffee.jpg")
     page.wait_for_url(f"**/?photo={coffee}&like=pattern")
     page.go_back()
-    expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
+    expect(heading).to_have_text("Photos like coffee.jpg, unlike 1 other")
     watched.go(page.url)
-    expect(heading).to_have_text("Photos like coffee.jpg and 1 more picture")
+    expect(heading).to_have_text("Photos like coffee.jpg, unlike 1 other")
     expect(page.get_by_role("radio", name="Pattern")).to_be_checked()
 
     watched.go(f"{server}/?photo={coffee}&tab=stages")
@@ -107,6 +107,17 @@ def test_a_link_is_not_overtaken_by_what_the_first_tab_shows_without_one(
     watched.page.wait_for_timeout(2500)
     expect(heading).to_have_text("Photos like coffee.jpg")
     assert watched.page.url.endswith(f"?photo={photo_ids['coffee.jpg']}")
+
+
+def test_a_link_with_ones_own_mix_keeps_it(watched: Watched, server: str, photo_ids: dict[str, int]):
+    page, link = watched.page, f"{server}/?photo={photo_ids['coffee.jpg']}&mix=0,0,0,1"
+    watched.open(link)
+    expect(page.locator("#neighbours h2")).to_have_text("Photos like coffee.jpg")
+    page.wait_for_timeout(1000)  # the words, which the link sets as well, once told of sliders that were not there yet
+    assert page.url == link
+    assert page.locator(".rc-mix input[type=number]").evaluate_all("all => all.map(one => one.value)") == [
+        "0", "0", "0", "1",
+    ]  # fmt: skip
 
 
 def test_a_query_grows_narrows_and_is_weighed(

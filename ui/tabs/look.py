@@ -138,8 +138,8 @@ def _listen(at: LookParts, events: LookEvents) -> None:
     at.picks.drop(events.drop, view, outputs, **latest)
     for piece in (at.steps, at.found):
         piece.visit(events.visit, view[:3], outputs, **latest)
+    at.words.change(events.narrow_words, view, outputs, **latest)
     changed = [
-        at.words.change,
         at.folder.input,
         at.camera.input,
         at.after.submit,

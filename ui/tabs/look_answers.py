@@ -159,11 +159,12 @@ class LookAnswers:
 
     def _title(self, ask: Ask) -> str:
         liked = [self._name(pick.picture) for pick in ask.pictures if pick.weight > 0]
-        more = len(ask.pictures) - 1
-        beside = f" and {more} more picture{'s' * (more > 1)}" if more > 0 else ""
+        more, unlike = len(liked) - 1, len(ask.pictures) - len(liked)
         spoken = ", ".join(ask.words)
         if not liked:
             return spoken
+        beside = f" and {more} more picture{'s' * (more > 1)}" if more else ""
+        beside += f", unlike {unlike} other{'s' * (unlike > 1)}" if unlike else ""
         return f"{liked[0]}{beside}{f', called {spoken}' * bool(spoken)}"
 
     def _trail(self, ask: Ask, trail: list[Step], title: str) -> list[Step]:

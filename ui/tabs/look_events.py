@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ui import handlers
-from ui.address import FARTHEST, PICTURES, BadAddress, visit_of
+from ui.address import FARTHEST, PICTURES, WORDS, BadAddress, visit_of
 from ui.markup import problem
 from ui.search_handlers import PAGE, Ask, Pick, cameras, folders, words
 from ui.tabs import look_markup
@@ -101,6 +101,12 @@ class LookEvents(LookAnswers):
         if ask == now.ask:
             return mixer | self.mix_of(now, names) | self.dates(wrong)
         return self.asked(now) | mixer
+
+    def narrow_words(self, *view: Any) -> Shown:
+        """The words were changed, or a link has set them, before the other controls show what it says."""
+        now = View.of(view)
+        is_same = tuple(now.controls[1] or ())[:WORDS] == tuple(now.ask.words)
+        return self.as_it_is if is_same else self.narrow(*view)
 
     def asked(self, view: View, **change: Any) -> Shown:
         """The first page of the query with a change, as all controls say: one of them may have been left just now."""
